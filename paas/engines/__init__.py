@@ -1,0 +1,82 @@
+"""Contract of a container engine: makes, watches and removes containers. One implementation: `embedded`.
+
+MUST: leave nothing behind when `create` or `start` raises; keep containers alive when every process of ours dies;
+raise NotFound for an unknown container and HostProblem for what the machine refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from paas.model.container import Container, ContainerSpec, Tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """File descriptors of the caller; the engine duplicates them and never closes them."""
+
+    stdin: int = 0
+    stdout: int = 1
+    stderr: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line that a process wrote. `stream` is stdout or stderr, `at` seconds since the epoch."""
+
+    at: float
+    stream: str
+    text: str
+
+
+class Engine(Protocol):
+    """All verbs take a container id, a unique prefix of it, or its name."""
+
+    def create(self, spec: ContainerSpec) -> Container:
+        """Make a container without starting it: rootfs, network, config.json. Returns it in status created."""
+
+    def start(self, container: str) -> Container:
+        """Start it in the background under conmon. Returns it running, with pid and address."""
+
+    def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
+        """Create, start attached to `stdio` (default: the caller's own), wait, remove; return the exit code."""
+
+    def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
+        """Send its stop signal, after `timeout_s` (default the spec's) SIGKILL; return it stopped. Idempotent."""
+
+    def kill(self, container: str, signal: int) -> None:
+        """Send one signal to its init."""
+
+    def remove(self, container: str, *, is_forced: bool = False) -> None:
+        """Delete a container and all it holds; a running one only when forced (killed at once)."""
+
+    def wait(self, container: str, *, timeout_s: float = 0) -> int | None:
+        """Wait until it has stopped; return its exit code, or None when `timeout_s` (0: no limit) passed first."""
+
+    def exec(self, container: str, argv: Sequence[str], *, stdio: Stdio | None = None, env: Mapping[str, str] | None = None,
+             user: str = "", workdir: str = "", has_terminal: bool = False) -> int:
+        """Run one more process in it; return its exit code. With a terminal, stdio.stdin must be one: it is put in raw
+        mode and its size followed (SIGWINCH)."""
+
+    def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
+        """Join its streams until it stops; return its exit code."""
+
+    def logs(self, container: str, *, lines: int = 0, follow: bool = False) -> Iterator[LogLine]:
+        """Yield the last `lines` (0: all) log lines, and go on until it stops if `follow`."""
+
+    def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
+        """Return all containers that carry all these labels, oldest first."""
+
+    def inspect(self, container: str) -> Container:
+        """Return one container. Raises NotFound."""
+
+    def commit(self, container: str, *, reference: str = "", changes: Mapping[str, object] | None = None) -> str:
+        """Make an image of its rootfs; `changes` update the OCI image config's `config` object. Returns the image id."""
+
+    def release_tenant(self, tenant: Tenant) -> None:
+        """Remove what a tenant's containers shared: bridge, firewall rules, cgroup. Nothing if containers are left."""
+
+    def repair(self) -> tuple[str, ...]:
+        """Bring back what a reboot or a crash took (bridges, rules, half-made containers); say what was done."""

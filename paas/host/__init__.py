@@ -1,0 +1,1 @@
+"""The only hands on processes and files."""

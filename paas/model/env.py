@@ -1,0 +1,39 @@
+"""Config vars: names, values, and how they are written for shells and other tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from paas.errors import InvalidInput
+
+KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+
+class Secret(str):
+    """A value that never shows itself in a repr, a trace or a log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
+    """Parse `KEY=value` arguments; the value is taken byte for byte. Raises InvalidInput."""
+    found: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise InvalidInput(f"'{argument}' has no value", remedy=f"write {key}=value")
+        found[parse_key(key)] = value
+        if "\0" in value:
+            raise InvalidInput(f"the value of {key} holds a NUL byte, which no environment can")
+    return found
+
+
+def parse_key(key: str) -> str:
+    """Return the key or raise InvalidInput."""
+    if not KEY.match(key):
+        raise InvalidInput(f"'{key}' is not a valid variable name", remedy="use letters, digits and '_', not starting with a digit")
+    return key

@@ -1,0 +1,85 @@
+"""Process types, Procfile and formation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from paas.errors import InvalidFile, InvalidInput
+
+PROCESS_TYPE = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
+_LINE = re.compile(r"(?P<type>[^:\s]+)\s*:\s*(?P<command>.*\S)\s*\Z")
+#: Run once before the switch, never as a process (Heroku release phase).
+RELEASE = "release"
+WEB = "web"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessType:
+    """A named command of the app.
+
+    `command` is a shell line (from a Procfile) when `is_shell`, else `argv` is executed as it is (from an image or launch.toml).
+    """
+
+    name: str
+    command: str = ""
+    argv: tuple[str, ...] = ()
+
+    @property
+    def is_shell(self) -> bool:
+        return not self.argv
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessId:
+    """One process of the formation, `web.1`. `index` counts from 1."""
+
+    type: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.type}.{self.index}"
+
+
+Formation = Mapping[str, int]
+
+
+def parse_procfile(text: str, *, file: str = "Procfile") -> tuple[ProcessType, ...]:
+    """Read a Procfile; web comes first, the rest in file order. Raises InvalidFile with the line.
+
+    `#` and `//` start comment lines, CRLF is accepted, a type given twice or a line that is no `type: command` is an error.
+    Source: Dokku procfile-util.
+    """
+    found: dict[str, ProcessType] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith(("#", "//")):
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            raise InvalidFile(file, number, "expected 'type: command'", text=raw, remedy="e.g. web: python app.py")
+        name = match["type"]
+        if not PROCESS_TYPE.match(name):
+            raise InvalidFile(file, number, f"'{name}' is not a process type", text=raw,
+                              remedy="use letters, digits, '-' and '_', at most 63")
+        if name in found:
+            raise InvalidFile(file, number, f"process type '{name}' stands here twice", text=raw)
+        found[name] = ProcessType(name=name, command=match["command"])
+    return tuple(sorted(found.values(), key=lambda p: p.name != WEB))
+
+
+def default_formation(types: Mapping[str, ProcessType] | tuple[ProcessType, ...], scaled: Formation) -> dict[str, int]:
+    """Return how many of each type should run: what was scaled, else web 1 and others 0."""
+    names = [p.name for p in (types.values() if isinstance(types, Mapping) else types)]
+    return {n: scaled.get(n, 1 if n == WEB else 0) for n in names if n != RELEASE}
+
+
+def parse_scale(argument: str) -> tuple[str, int]:
+    """Parse `web=3`. Raises InvalidInput."""
+    name, equals, count = argument.partition("=")
+    if not equals or not PROCESS_TYPE.match(name) or not count.isdecimal():
+        raise InvalidInput(f"'{argument}' is not a scale", remedy="write type=count, e.g. web=2 worker=1")
+    if int(count) > 500:
+        raise InvalidInput(f"{name}={count} is more than 500 processes", remedy=f"e.g. {name}=20")
+    return name, int(count)

@@ -1,0 +1,92 @@
+"""Build, Release, Deployment: the ledger of an app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from paas.model.process import ProcessType
+
+
+class BuildStatus(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "canceled"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """What a builder hands back: an image in the store and what it says about processes and ports.
+
+    `ports` are the exposed container ports, tcp first as written; empty means the platform's default (5000).
+    """
+
+    image: str
+    processes: tuple[ProcessType, ...] = ()
+    ports: tuple[int, ...] = ()
+    builder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One build in the ledger. `number` counts per app from 1, `id` is unique on the machine."""
+
+    id: int
+    app: str
+    number: int
+    status: BuildStatus
+    actor: str
+    cause: str
+    revision: str
+    started_at: float
+    finished_at: float = 0.0
+    image: str = ""
+    builder: str = ""
+    processes: tuple[ProcessType, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+class ReleaseStatus(StrEnum):
+    PENDING = "pending"
+    CURRENT = "current"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Build + config + formation, numbered per app from 1, append-only. `config` is a snapshot of the app's config vars."""
+
+    app: str
+    version: int
+    build_id: int
+    image: str
+    processes: tuple[ProcessType, ...]
+    ports: tuple[int, ...]
+    config: Mapping[str, str] = field(repr=False)
+    formation: Mapping[str, int]
+    status: ReleaseStatus
+    actor: str
+    cause: str
+    created_at: float
+    revision: str = ""
+
+    def process(self, name: str) -> ProcessType | None:
+        """Return the process type of that name, or None."""
+        return next((p for p in self.processes if p.name == name), None)
+
+    @property
+    def has_web(self) -> bool:
+        return self.process("web") is not None
+
+
+def config_diff(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
+    """Return `+KEY`, `-KEY` and `~KEY` for what was added, removed, changed; values are never shown."""
+    added = [f"+{k}" for k in new if k not in old]
+    removed = [f"-{k}" for k in old if k not in new]
+    changed = [f"~{k}" for k in new if k in old and old[k] != new[k]]
+    return tuple(sorted(added + removed + changed, key=lambda s: s[1:]))

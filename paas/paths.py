@@ -1,0 +1,118 @@
+"""Where everything lives. Nobody else joins these paths.
+
+`PAAS_ROOT` (default /var/lib/paas) survives a reboot; `PAAS_RUN` (default /run/paas) does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The directories and files of one instance."""
+
+    root: Path
+    run: Path
+    etc: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
+        """Read PAAS_ROOT, PAAS_RUN and PAAS_ETC."""
+        return cls(
+            root=Path(environ.get("PAAS_ROOT", "/var/lib/paas")),
+            run=Path(environ.get("PAAS_RUN", "/run/paas")),
+            etc=Path(environ.get("PAAS_ETC", "/etc/paas")),
+        )
+
+    @property
+    def settings_file(self) -> Path:
+        return self.etc / "paas.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "paas.db"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def containers(self) -> Path:
+        return self.root / "containers"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def repos(self) -> Path:
+        return self.root / "repos"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def builds(self) -> Path:
+        return self.root / "builds"
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "storage"
+
+    @property
+    def ssh(self) -> Path:
+        return self.root / "ssh"
+
+    @property
+    def host_keys(self) -> Path:
+        return self.ssh / "host_keys"
+
+    @property
+    def authorized_keys(self) -> Path:
+        return self.ssh / "authorized_keys"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "paas.sock"
+
+    @property
+    def serve_pid(self) -> Path:
+        return self.run / "serve.pid"
+
+    @property
+    def locks(self) -> Path:
+        return self.run / "locks"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def proxy_socket(self) -> Path:
+        return self.run / "nginx" / "upstreams.sock"
+
+    @property
+    def upstreams(self) -> Path:
+        return self.root / "proxy" / "upstreams"
+
+
+    def repo(self, app: str) -> Path:
+        """Return the bare git repository of the app."""
+        return self.repos / f"{app}.git"
+
+    def app_logs(self, app: str) -> Path:
+        """Return the directory with the app's process logs, `<type>.<index>/<container id>.log`."""
+        return self.logs / app
+
+    def app_cache(self, app: str) -> Path:
+        """Return the app's build cache."""
+        return self.cache / app
+
+    def build_log(self, build_id: int) -> Path:
+        """Return the full log of one build."""
+        return self.builds / f"{build_id}.log"

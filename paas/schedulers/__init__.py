@@ -1,0 +1,61 @@
+"""Contract of a scheduler: brings the containers of an app to what a deployment wants. Implementation: local.
+
+Which containers serve is derived, never stored: those whose labels match the deployment's release, the type's generation and
+an index within the formation. All other process containers of the app are obsolete.
+
+MUST: `start` is all or nothing: it returns only when every new container passed its probe, and when it raises, no container
+that it started is left and no old one was touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from paas.engines import Engine
+from paas.model.app import App
+from paas.model.container import Container
+from paas.model.release import Release
+from paas.output import Output
+from paas.paths import Paths
+from paas.settings import Settings
+
+#: Container label: which restart of its process type a container belongs to.
+LABEL_GENERATION = "paas.generation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What should run: this release of this app with these counts.
+
+    `formation` holds every process type with its count (0 counts too). `generations` grow with each restart of a type; a
+    missing type is generation 0. `ports` are the container ports that are routed to the web type; the first is $PORT.
+    `properties` are the app's properties by `topic.key`, e.g. `ps.stop-timeout-seconds`, `checks.disabled`.
+    """
+
+    app: App
+    release: Release
+    formation: Mapping[str, int]
+    generations: Mapping[str, int] = field(default_factory=dict)
+    ports: tuple[int, ...] = (5000,)
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class Scheduler(Protocol):
+    """Made with the parts it works on: `Scheduler(engine=..., paths=..., settings=...)`."""
+
+    name: str
+
+    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None: ...
+
+    def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
+        """Start what is missing, all types in parallel, and probe it; return all containers that serve now, new and kept.
+        Raises DeployFailed with the failing process's last lines."""
+
+    def serving(self, deployment: Deployment) -> tuple[Container, ...]:
+        """Return the containers that match the deployment and run."""
+
+    def obsolete(self, deployment: Deployment | None, app: App) -> tuple[Container, ...]:
+        """Return the app's process containers that the deployment (None: nothing should run) does not want: to be drained,
+        stopped and removed. Stopped containers of wanted processes are among them."""
