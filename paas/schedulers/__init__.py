@@ -16,6 +16,7 @@ from typing import Protocol
 from paas.engines import Engine
 from paas.model.app import App
 from paas.model.container import Container
+from paas.model.process import ProcessId
 from paas.model.release import Release
 from paas.output import Output
 from paas.paths import Paths
@@ -32,6 +33,7 @@ class Deployment:
     `formation` holds every process type with its count (0 counts too). `generations` grow with each restart of a type; a
     missing type is generation 0. `ports` are the container ports that are routed to the web type; the first is $PORT.
     `properties` are the app's properties by `topic.key`, e.g. `ps.stop-timeout-seconds`, `checks.disabled`.
+    `only` names the processes that `start` may start (bringing back one that crashed); None means all that are missing.
     """
 
     app: App
@@ -40,6 +42,12 @@ class Deployment:
     generations: Mapping[str, int] = field(default_factory=dict)
     ports: tuple[int, ...] = (5000,)
     properties: Mapping[str, str] = field(default_factory=dict)
+    only: frozenset[ProcessId] | None = None
+
+    def wanted(self) -> tuple[ProcessId, ...]:
+        """Return every process that should run, web first."""
+        types = sorted(self.formation, key=lambda name: name != "web")
+        return tuple(ProcessId(type=name, index=n) for name in types for n in range(1, self.formation[name] + 1))
 
 
 class Scheduler(Protocol):
