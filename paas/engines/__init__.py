@@ -6,11 +6,13 @@ raise NotFound for an unknown container and HostProblem for what the machine ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
-from paas.model.container import Container, ContainerSpec, Tenant
+from paas.model.container import PLATFORM, Container, ContainerSpec, Limits, Mount, NetworkMode, Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,35 @@ class LogLine:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildStep:
+    """One command of a build: run `argv` on a stack of layers, keep what it changes.
+
+    `layers` are ids in the image store, bottom first; none means an empty root. `env` is the whole environment (PATH gets a
+    default), `user` is `name|uid[:group|gid]` looked up in those layers, a missing `workdir` is made.
+    Mount points that had to be made for `mounts` are removed again and do not show in the layer.
+    """
+
+    layers: tuple[str, ...]
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = ""
+    mounts: tuple[Mount, ...] = ()
+    network: NetworkMode = NetworkMode.TENANT
+    limits: Limits = Limits()
+    tenant: Tenant = PLATFORM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """How a build step ended. `changes` is the overlay upper directory: adopt it (`ImageStore.adopt_layer`) or leave it."""
+
+    exit_code: int
+    changes: Path
+    is_oom_killed: bool = False
+
+
 class Engine(Protocol):
     """All verbs take a container id, a unique prefix of it, or its name."""
 
@@ -42,6 +73,15 @@ class Engine(Protocol):
 
     def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
         """Create, start attached to `stdio` (default: the caller's own), wait, remove; return the exit code."""
+
+    def build_step(self, step: BuildStep, *, on_line: Callable[[str], None] | None = None, stdio: Stdio | None = None,
+                   timeout_s: float = 0) -> AbstractContextManager[StepResult]:
+        """Run one build step to its end, in the foreground, stdin empty unless `stdio` is given.
+
+        Output goes to `on_line` (stdout and stderr, line by line), else to `stdio`. After the timeout (0: none) it is killed
+        and CommandFailed raised. A non-zero exit code is no exception. `changes` lives until the context is left; an adopted
+        one is gone from there already. Killed and cleaned up when the caller dies or an exception passes.
+        """
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
         """Send its stop signal, after `timeout_s` (default the spec's) SIGKILL; return it stopped. Idempotent."""
