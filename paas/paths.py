@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,11 @@ class Paths:
     def upstreams(self) -> Path:
         return self.root / "proxy" / "upstreams"
 
+    @property
+    def share(self) -> Path:
+        """Return the directory with buildpacks/, nginx-templates/ and hooks/: the checkout, or where the installer put it."""
+        checkout = Path(__file__).resolve().parent.parent
+        return checkout if (checkout / "buildpacks").is_dir() else Path(sys.prefix) / "share" / "paas"
 
     def repo(self, app: str) -> Path:
         """Return the bare git repository of the app."""
