@@ -6,7 +6,7 @@ raise NotFound for an unknown container and HostProblem for what the machine ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,12 @@ class Engine(Protocol):
 
     def commit(self, container: str, *, reference: str = "", changes: Mapping[str, object] | None = None) -> str:
         """Make an image of its rootfs; `changes` update the OCI image config's `config` object. Returns the image id."""
+
+    def image_entrypoint(self, image: str) -> tuple[str, ...]:
+        """Return the image's ENTRYPOINT. Raises NotFound."""
+
+    def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
+        """Remove images that no reference, no container and not `keep` (ids) names, and layers that nothing uses; return what went."""
 
     def release_tenant(self, tenant: Tenant) -> None:
         """Remove what a tenant's containers shared: bridge, firewall rules, cgroup. Nothing if containers are left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from paas.errors import InvalidFile, InvalidInput
 
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _LINE = re.compile(r"(?P<type>[^:\s]+)\s*:\s*(?P<command>.*\S)\s*\Z")
+#: What makes a line more than one simple command: `exec` in front would run only its first part.
+_SHELL_SYNTAX = re.compile(r"[;&|<>()`\n]|\A\s*\w+=|\A\s*(?:cd|export|set|if|for|while|until|case|exec|source|\.|:|\{|!)(?:\s|\Z)")
 #: Run once before the switch, never as a process (Heroku release phase).
 RELEASE = "release"
 WEB = "web"
@@ -67,6 +70,20 @@ def parse_procfile(text: str, *, file: str = "Procfile") -> tuple[ProcessType, .
             raise InvalidFile(file, number, f"process type '{name}' stands here twice", text=raw)
         found[name] = ProcessType(name=name, command=match["command"])
     return tuple(sorted(found.values(), key=lambda p: p.name != WEB))
+
+
+def command_line(process: ProcessType, entrypoint: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the argv that runs a process on an image with this ENTRYPOINT.
+
+    An argv runs as it is. A shell line runs in `/bin/sh -c`; on an image with an entrypoint its words are the entrypoint's
+    arguments, as with `docker run` (Dokku does the same). A lone command is exec'ed so that it gets the signals itself.
+    """
+    if process.argv:
+        return process.argv
+    if entrypoint:
+        return (*entrypoint, *shlex.split(process.command))
+    prefix = "" if _SHELL_SYNTAX.search(process.command) else "exec "
+    return ("/bin/sh", "-c", prefix + process.command)
 
 
 def default_formation(types: Mapping[str, ProcessType] | tuple[ProcessType, ...], scaled: Formation) -> dict[str, int]:
