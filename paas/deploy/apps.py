@@ -1,0 +1,92 @@
+"""The life of an app: create, ensure (on first push), rename, destroy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from paas.context import Context
+from paas.deploy import hooks, rollout, routing
+from paas.deploy.queue import app_turn
+from paas.errors import Conflict, NotFound
+from paas.host import git
+from paas.host.files import remove_tree
+from paas.model.app import App, parse_app_name
+from paas.model.container import LABEL_APP, Tenant
+
+
+def create(ctx: Context, name: str) -> App:
+    """Create an empty app with its git repository. Raises InvalidInput, Conflict."""
+    parse_app_name(name)
+    if ctx.state.apps.find(name) is not None:
+        raise Conflict(f"Name is already taken: {name}", remedy="choose another, or see: paas apps:list")
+    app = ctx.state.apps.create(name, ctx.now())
+    git.ensure_repo(ctx.paths.repo(name), app=name, owner=ctx.settings.user)
+    ctx.state.events.record(name, ctx.identity.name, "apps:create", "", ctx.now())
+    hooks.run_hook(ctx, "post-create", name)
+    return app
+
+
+def ensure(ctx: Context, name: str) -> App:
+    """Return the app, created if this instance creates apps on their first push. Raises NotFound, InvalidInput."""
+    parse_app_name(name)
+    app = ctx.state.apps.find(name)
+    if app is None and not ctx.settings.autocreate_apps:
+        raise NotFound(f"App {name} does not exist", remedy=f"run: paas apps:create {name}")
+    if app is None:
+        return create(ctx, name)
+    git.ensure_repo(ctx.paths.repo(name), app=name, owner=ctx.settings.user)
+    return app
+
+
+def rename(ctx: Context, old: str, new: str) -> App:
+    """Give the app another name: its processes are started anew under it before the old ones go.
+
+    The names swap in one transaction; whatever dies before it leaves the old app whole, after it `reconcile` finishes.
+    """
+    parse_app_name(new)
+    with app_turn(ctx, old, "apps:rename"), app_turn(ctx, new, "apps:rename"):
+        app = ctx.state.apps.get(old)
+        if ctx.state.apps.find(new) is not None:
+            raise Conflict(f"Name is already taken: {new}", remedy="choose another, or see: paas apps:list")
+        release = ctx.state.releases.current(old)
+        renamed = replace(app, name=new)
+        if release is not None and not app.is_stopped:
+            ctx.output.step(f"Starting {new}")
+            rollout.start_serving(ctx, rollout.deployment_for(ctx, renamed, release, settings_of=old))
+        for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
+            if path_of(old).exists():
+                path_of(old).rename(path_of(new))
+        ctx.state.apps.rename(old, new)
+        git.ensure_repo(ctx.paths.repo(new), app=new, owner=ctx.settings.user)
+        routing.apply_routes(ctx, renamed)
+        ctx.proxy.remove(old)
+        _remove_containers(ctx, old)
+    ctx.state.events.record(new, ctx.identity.name, "apps:rename", f"{old} -> {new}", ctx.now())
+    return renamed
+
+
+def destroy(ctx: Context, name: str) -> None:
+    """Remove the app and all that is its own. The record goes last, so that a destroy that was cut off can be repeated."""
+    with app_turn(ctx, name, "apps:destroy"):
+        app = ctx.state.apps.get(name)
+        hooks.run_hook(ctx, "pre-delete", name)
+        ctx.state.apps.set_stopped(name, True)
+        ctx.proxy.remove(name)
+        _remove_containers(ctx, name)
+        ctx.engine.release_tenant(tenant_of(app))
+        for build in ctx.state.builds.list(name):
+            ctx.paths.build_log(build.id).unlink(missing_ok=True)
+        for path in (ctx.paths.repo(name), ctx.paths.app_cache(name), ctx.paths.app_logs(name)):
+            remove_tree(path)
+        ctx.state.apps.destroy(name)
+    ctx.state.events.record(name, ctx.identity.name, "apps:destroy", "", ctx.now())
+
+
+def tenant_of(app: App) -> Tenant:
+    """Return who the app's containers belong to."""
+    return Tenant(name=app.name, number=app.number)
+
+
+def _remove_containers(ctx: Context, app: str) -> None:
+    for container in ctx.engine.list({LABEL_APP: app}):
+        ctx.engine.remove(container.id, is_forced=True)

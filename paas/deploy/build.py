@@ -1,0 +1,138 @@
+"""Build: from a source tree to an image in the ledger. Everything that can be wrong with the files is said before anything is built."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from paas.builders import Builder, BuildRequest
+from paas.context import Context
+from paas.deploy.limits import build_limits
+from paas.errors import BuildFailed, InvalidFile, PaasError
+from paas.model.app import App
+from paas.model.container import Tenant
+from paas.model.process import ProcessType, parse_procfile
+from paas.model.release import Build, BuildResult, BuildStatus
+from paas.model.source import Source
+from paas.output import Output
+
+
+def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build:
+    """Build the app's image and record it. The caller holds the app's turn.
+
+    Raises InvalidFile before anything is built, BuildFailed when no image comes out; the ledger says so in either case.
+    """
+    build = ctx.state.builds.start(app.name, ctx.identity.name, cause, source.revision, ctx.now())
+    with recorded(ctx, build):
+        properties = ctx.state.properties.merged(app.name)
+        source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
+        procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
+        builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
+        builder.validate(source.tree)
+        ctx.output.step(f"Building {app.name} from {builder.name}")
+        result = builder.build(
+            BuildRequest(
+                app=app.name,
+                tenant=Tenant(name=app.name, number=app.number),
+                source=source,
+                cache=ctx.paths.app_cache(app.name),
+                output=ctx.output,
+                env=ctx.state.config.merged(app.name),
+                options=properties,
+                limits=build_limits(properties, ctx.settings),
+                timeout_s=ctx.settings.build_timeout_s,
+            )
+        )
+        result = replace(result, processes=merged_processes(result.processes, procfile), builder=builder.name)
+        require_processes(app, result)
+        return ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result)
+
+
+@contextlib.contextmanager
+def recorded(ctx: Context, build: Build) -> Iterator[None]:
+    """Write the build's log, and its failure into the ledger."""
+    with build_log(ctx.output, ctx.paths.build_log(build.id)):
+        try:
+            yield
+        except BaseException as exc:
+            is_cancelled = isinstance(exc, KeyboardInterrupt)
+            status = BuildStatus.CANCELLED if is_cancelled else BuildStatus.FAILED
+            ctx.state.builds.finish(build.id, status, ctx.now(), None)
+            if isinstance(exc, PaasError):
+                ctx.output.step(f"Build failed: {exc.message}")
+            raise
+
+
+@contextlib.contextmanager
+def build_log(output: Output, file: Path) -> Iterator[None]:
+    """Copy all progress to the log file while this lasts."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", buffering=1) as stream:
+
+        def write(line: str) -> None:
+            stream.write(line + "\n")
+
+        output.add_sink(write)
+        try:
+            yield
+        finally:
+            output.remove_sink(write)
+
+
+def pick_builder(ctx: Context, tree: Path, selected: str) -> Builder:
+    """Return the selected builder, else the first that detects the tree. Raises BuildFailed naming what each looks for."""
+    names = [builder.name for builder in ctx.builders]
+    if selected:
+        found = next((b for b in ctx.builders if b.name == selected), None)
+        if found is None:
+            raise BuildFailed(f"There is no builder '{selected}'", remedy=f"choose one of: {', '.join(names)}")
+        return found
+    found = next((b for b in sorted(ctx.builders, key=lambda b: b.name != "dockerfile") if b.detect(tree)), None)
+    if found is None:
+        raise BuildFailed(
+            "No builder recognises this app",
+            remedy="add a Dockerfile, or the file of a language: requirements.txt, package.json, index.html, or a Procfile",
+        )
+    return found
+
+
+def build_directory(tree: Path, name: str) -> Path:
+    """Return the directory inside the tree that is built (`builder:set build-dir`). Raises InvalidFile."""
+    if not name:
+        return tree
+    chosen = (tree / name).resolve()
+    if not chosen.is_relative_to(tree.resolve()) or not chosen.is_dir():
+        raise InvalidFile(name, 0, "the build directory is not in the repository", remedy="see: paas builder:report")
+    return chosen
+
+
+def read_procfile(file: Path) -> tuple[ProcessType, ...]:
+    """Return the Procfile's process types, none if there is no file. Raises InvalidFile with the line."""
+    if file.is_symlink() or not file.is_file():
+        return ()
+    try:
+        return parse_procfile(file.read_text(), file=file.name)
+    except UnicodeDecodeError as exc:
+        raise InvalidFile(file.name, 0, "is not UTF-8 text") from exc
+
+
+def merged_processes(built: tuple[ProcessType, ...], procfile: tuple[ProcessType, ...]) -> tuple[ProcessType, ...]:
+    """Return the process types: with a Procfile exactly its own, run as the builder says where it knows them."""
+    known = {process.name: process for process in built}
+    if not procfile:
+        return built
+    return tuple(_as_built(known.get(process.name), process) for process in procfile)
+
+
+def _as_built(built: ProcessType | None, written: ProcessType) -> ProcessType:
+    return built if built is not None and built.command == written.command else written
+
+
+def require_processes(app: App, result: BuildResult) -> None:
+    """Raise BuildFailed when there is nothing to run."""
+    if not result.processes:
+        raise BuildFailed(
+            f"{app.name} has no process to run", remedy="add a Procfile with a line like: web: python app.py"
+        )

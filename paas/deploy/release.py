@@ -1,0 +1,90 @@
+"""Release: a build with a config and a formation, numbered. What runs is always some release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from paas.context import Context
+from paas.deploy import tasks
+from paas.errors import Conflict, NotFound
+from paas.model.app import App
+from paas.model.process import RELEASE, default_formation
+from paas.model.release import Build, Release, ReleaseStatus
+
+
+def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Release:
+    """Append a release of this build with the app's config, and run its release task.
+
+    Nothing of the old release is touched. Raises TaskFailed.
+    """
+    ctx.output.step(f"Releasing {app.name}...")
+    release = ctx.state.releases.append(
+        app=app.name,
+        build_id=build.id,
+        image=build.image,
+        processes=build.processes,
+        ports=build.ports,
+        config=ctx.state.config.merged(app.name),
+        formation=default_formation(build.processes, ctx.state.apps.formation(app.name)),
+        actor=ctx.identity.name,
+        cause=cause,
+        revision=build.revision,
+        now=ctx.now(),
+    )
+    run_release_task(ctx, app, release)
+    return release
+
+
+def derive_release(
+    ctx: Context, app: App, base: Release, *, cause: str, config: Mapping[str, str] | None = None
+) -> Release:
+    """Append a release with the image of `base` and another config (or the base's own)."""
+    return ctx.state.releases.append(
+        app=app.name,
+        build_id=base.build_id,
+        image=base.image,
+        processes=base.processes,
+        ports=base.ports,
+        config=base.config if config is None else config,
+        formation=default_formation(base.processes, ctx.state.apps.formation(app.name)),
+        actor=ctx.identity.name,
+        cause=cause,
+        revision=base.revision,
+        now=ctx.now(),
+    )
+
+
+def run_release_task(ctx: Context, app: App, release: Release) -> None:
+    """Run the `release` process type in a container of the new release; on failure mark the release failed and raise TaskFailed."""
+    process = release.process(RELEASE)
+    if process is None:
+        return
+    ctx.output.step(f"Running release task: {process.command}")
+    try:
+        tasks.run_task(ctx, app, release, process)
+    except BaseException:
+        ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
+        raise
+
+
+def rollback_target(ctx: Context, app: App, version: int | None) -> Release:
+    """Return the release to go back to: the one named, else the newest superseded one. Raises NotFound, Conflict."""
+    current = ctx.state.releases.current(app.name)
+    if current is None:
+        raise Conflict(f"App {app.name} has not been deployed", remedy="git push paas master")
+    if version is None:
+        earlier = [
+            r for r in ctx.state.releases.list(app.name)
+            if r.version < current.version and r.status in (ReleaseStatus.SUPERSEDED, ReleaseStatus.ROLLED_BACK)
+        ]  # fmt: skip
+        if not earlier:
+            raise Conflict(f"{app.name} has no earlier release to go back to", remedy=f"see: paas releases:list {app.name}")
+        return max(earlier, key=lambda r: r.version)
+    target = ctx.state.releases.get(app.name, version)
+    if target.version == current.version:
+        raise Conflict(f"v{version} of {app.name} is the current release", remedy=f"see: paas releases:list {app.name}")
+    if target.status is ReleaseStatus.FAILED:
+        raise Conflict(f"v{version} of {app.name} never served: it failed", remedy=f"see: paas releases:list {app.name}")
+    if not target.image:
+        raise NotFound(f"v{version} of {app.name} has no image", remedy=f"see: paas releases:list {app.name}")
+    return target

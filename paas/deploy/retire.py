@@ -1,0 +1,131 @@
+"""Retirement: what no longer serves is drained, told to stop, killed when it does not, and removed.
+
+Held by the supervisor; it never waits, so one slow container delays nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from signal import SIGTERM
+
+from paas.context import Context
+from paas.deploy.queue import app_turn
+from paas.deploy.rollout import current_deployment
+from paas.errors import Conflict, NotFound
+from paas.model.container import LABEL_APP, LABEL_KIND, KIND_PROCESS, LABEL_TYPE, Container
+from paas.model.process import WEB
+from paas.model.route import Upstream
+
+#: Requests of a connection that was just picked are counted a moment later: drained means zero twice, this far apart.
+QUIET_S = 0.3
+
+
+class Action(Enum):
+    """What to do next with a retiring container."""
+
+    WAIT = "wait"
+    TERMINATE = "terminate"
+    REMOVE = "remove"
+
+
+@dataclass(slots=True, kw_only=True)
+class Retiring:
+    """One container on its way out; times in epoch seconds, 0 when it has not come to that."""
+
+    container: Container
+    ports: tuple[int, ...]
+    since: float
+    wait_to_retire_s: float
+    stop_timeout_s: float
+    quiet_since: float = 0.0
+    terminated_at: float = 0.0
+
+
+def next_action(retiring: Retiring, *, now: float, is_running: bool) -> Action:
+    """Decide. Pure."""
+    if not is_running:
+        return Action.REMOVE
+    if retiring.terminated_at:
+        return Action.REMOVE if now - retiring.terminated_at >= retiring.stop_timeout_s else Action.WAIT
+    is_drained = retiring.quiet_since > 0 and now - retiring.quiet_since >= QUIET_S
+    if is_drained or now - retiring.since >= retiring.wait_to_retire_s:
+        return Action.TERMINATE
+    return Action.WAIT
+
+
+class Retirement:
+    """All containers on their way out."""
+
+    def __init__(self) -> None:
+        self._retiring: dict[str, Retiring] = {}
+
+    def adopt(self, ctx: Context, app_name: str) -> bool:
+        """Take over what the app no longer wants; False when a command holds the app's turn (call again after it)."""
+        try:
+            with app_turn(ctx, app_name, "retire", wait=False):
+                app = ctx.state.apps.find(app_name)
+                if app is None:
+                    return True
+                deployment = current_deployment(ctx, app)
+                properties = ctx.state.properties.merged(app_name)
+                wait_s = float(properties.get("checks.wait-to-retire", ctx.settings.wait_to_retire_s))
+                stop_s = float(properties.get("ps.stop-timeout-seconds", ctx.settings.stop_timeout_s))
+                for container in ctx.scheduler.obsolete(deployment, app):
+                    self._retiring.setdefault(
+                        container.id,
+                        Retiring(
+                            container=container,
+                            ports=deployment.ports if deployment is not None else (),
+                            since=ctx.now(),
+                            wait_to_retire_s=wait_s,
+                            stop_timeout_s=stop_s,
+                        ),
+                    )
+        except Conflict:
+            return False
+        return True
+
+    def adopt_orphans(self, ctx: Context) -> None:
+        """Take over process containers whose app is gone."""
+        known = {app.name for app in ctx.state.apps.list()}
+        for container in ctx.engine.list({LABEL_KIND: KIND_PROCESS}):
+            if container.labels.get(LABEL_APP) not in known and container.id not in self._retiring:
+                self._retiring[container.id] = Retiring(
+                    container=container, ports=(), since=ctx.now(), wait_to_retire_s=0, stop_timeout_s=ctx.settings.stop_timeout_s
+                )
+
+    def step(self, ctx: Context) -> bool:
+        """Do what is due for each; say whether any are left."""
+        for retiring in list(self._retiring.values()):
+            self._step_one(ctx, retiring)
+        return bool(self._retiring)
+
+    def _step_one(self, ctx: Context, retiring: Retiring) -> None:
+        container_id = retiring.container.id
+        try:
+            is_running = ctx.engine.inspect(container_id).is_running
+            self._note_traffic(ctx, retiring)
+            action = next_action(retiring, now=ctx.now(), is_running=is_running)
+            if action is Action.TERMINATE:
+                ctx.engine.kill(container_id, SIGTERM)
+                retiring.terminated_at = ctx.now()
+            elif action is Action.REMOVE:
+                ctx.engine.remove(container_id, is_forced=True)
+                del self._retiring[container_id]
+        except NotFound:
+            del self._retiring[container_id]  # somebody removed it, which is what we want
+
+    def _note_traffic(self, ctx: Context, retiring: Retiring) -> None:
+        if retiring.terminated_at:
+            return
+        container = retiring.container
+        is_web = container.labels.get(LABEL_TYPE) == WEB and bool(container.address)
+        app = container.labels.get(LABEL_APP, "")
+        busy = is_web and any(
+            ctx.proxy.in_flight(app, Upstream(address=container.address, port=port)) for port in retiring.ports
+        )
+        if busy:
+            retiring.quiet_since = 0.0
+        elif not retiring.quiet_since:
+            retiring.quiet_since = ctx.now()

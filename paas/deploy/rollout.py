@@ -1,0 +1,240 @@
+"""Rollout: bring what runs to what a release wants. The only way anything of an app starts or stops.
+
+Order in every workflow: start and probe all that is new → switch the routes → record → let the old go. What dies before the
+record is undone by `reconcile` (the old containers still run), what dies after it is finished by `reconcile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paas.context import Context
+from paas.deploy import hooks, routing
+from paas.deploy.queue import app_turn
+from paas.errors import Conflict, InvalidInput, PaasError
+from paas.model.app import App
+from paas.model.container import LABEL_INDEX, LABEL_TYPE, Container
+from paas.model.process import RELEASE, WEB, ProcessId, default_formation
+from paas.model.release import Release, ReleaseStatus
+from paas.schedulers import Deployment
+
+
+def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None) -> Release:
+    """Make the release the current one. All or nothing: on any error the old release keeps serving.
+
+    `on_live` records what changes together with the release, in the same transaction.
+    """
+    deployment = deployment_for(ctx, app, release)
+    ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
+    try:
+        switch_to(ctx, deployment)
+    except BaseException:
+        ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
+        raise
+    with ctx.state.transaction():
+        ctx.state.releases.promote(app.name, release.version)
+        if on_live is not None:
+            on_live()
+        ctx.state.apps.set_stopped(app.name, False)
+        ctx.state.events.record(app.name, ctx.identity.name, "deploy", f"v{release.version} {release.cause}", ctx.now())
+    hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
+    announce(ctx, app, release)
+    return ctx.state.releases.get(app.name, release.version)
+
+
+def switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
+    """Start and probe what is missing, then move the routes. On failure only new containers go."""
+    before = {c.id for c in ctx.scheduler.serving(deployment)}
+    serving = ctx.scheduler.start(deployment, ctx.output)
+    try:
+        routing.switch(ctx, deployment.app, deployment.release, serving)
+    except BaseException:
+        for container in serving:
+            if container.id not in before:
+                ctx.engine.remove(container.id, is_forced=True)
+        raise
+    return serving
+
+
+def start_serving(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
+    """Start and probe what is missing, routes untouched."""
+    return ctx.scheduler.start(deployment, ctx.output)
+
+
+def deployment_for(
+    ctx: Context, app: App, release: Release, *, formation: Mapping[str, int] | None = None,
+    generations: Mapping[str, int] | None = None, settings_of: str = "", only: frozenset[ProcessId] | None = None,
+) -> Deployment:
+    """Return what should run for this release with the app's recorded formation and properties, or with the ones given."""
+    owner = settings_of or app.name
+    scaled = ctx.state.apps.formation(owner) if formation is None else formation
+    ports = tuple(dict.fromkeys(port.container for port in routing.app_ports(ctx, owner, release)))
+    return Deployment(
+        app=app,
+        release=release,
+        formation=default_formation(release.processes, scaled),
+        generations=ctx.state.apps.generations(owner) if generations is None else generations,
+        ports=ports,
+        properties=ctx.state.properties.merged(owner),
+        only=only,
+    )
+
+
+def current_deployment(ctx: Context, app: App, *, only: frozenset[ProcessId] | None = None) -> Deployment | None:
+    """Return what should run now, or None for an app that is stopped or not deployed."""
+    release = ctx.state.releases.current(app.name)
+    if release is None or app.is_stopped:
+        return None
+    return deployment_for(ctx, app, release, only=only)
+
+
+def serving_now(ctx: Context, app: App) -> tuple[Container, ...]:
+    """Return the running containers of the app's current deployment."""
+    deployment = current_deployment(ctx, app)
+    return ctx.scheduler.serving(deployment) if deployment is not None else ()
+
+
+def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[str, int]:
+    """Run so many of each type; returns the whole formation. Recorded once all new ones passed their checks."""
+    with app_turn(ctx, app_name, "ps:scale"):
+        app = ctx.state.apps.get(app_name)
+        release = ctx.state.releases.current(app.name)
+        formation = {**ctx.state.apps.formation(app.name), **changes}
+        if release is not None:
+            _refuse_unknown_types(app, release, changes)
+            if not app.is_stopped:
+                for name, count in changes.items():
+                    ctx.output.step(f"Scaling {app.name} {name} to {count}")
+                switch_to(ctx, deployment_for(ctx, app, release, formation=formation))
+        ctx.state.apps.scale(app.name, dict(changes))
+        scaled = ", ".join(f"{name}={count}" for name, count in changes.items())
+        ctx.state.events.record(app.name, ctx.identity.name, "ps:scale", scaled, ctx.now())
+        return default_formation(release.processes, formation) if release else formation
+
+
+def restart(ctx: Context, app_name: str, types: Sequence[str] = ()) -> None:
+    """Replace the running processes (of these types) one for one by new ones: start, check, switch, then the old ones go."""
+    with app_turn(ctx, app_name, "ps:restart"):
+        app, release = _deployed(ctx, app_name)
+        _refuse_unknown_types(app, release, types)
+        chosen = tuple(types) or tuple(p.name for p in release.processes)
+        generations = dict(ctx.state.apps.generations(app.name))
+        for name in chosen:
+            generations[name] = generations.get(name, 0) + 1
+        ctx.output.step(f"Restarting {app.name}{' ' + ' '.join(types) if types else ''}")
+        switch_to(ctx, deployment_for(ctx, app, release, generations=generations))
+        with ctx.state.transaction():
+            ctx.state.apps.bump_generations(app.name, chosen)
+            ctx.state.apps.set_stopped(app.name, False)
+            ctx.state.events.record(app.name, ctx.identity.name, "ps:restart", " ".join(types), ctx.now())
+
+
+def stop(ctx: Context, app_name: str) -> None:
+    """Stop all processes; the proxy answers with its error page until `start_app`."""
+    with app_turn(ctx, app_name, "ps:stop"):
+        app, release = _deployed(ctx, app_name)
+        ctx.output.step(f"Stopping {app.name}")
+        ctx.state.apps.set_stopped(app.name, True)
+        routing.switch(ctx, app, release, ())
+        for container in ctx.scheduler.obsolete(None, app):
+            ctx.engine.remove(ctx.engine.stop(container.id).id)
+        ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
+
+
+def start_app(ctx: Context, app_name: str) -> None:
+    """Start a stopped app; nothing to do for one that runs."""
+    with app_turn(ctx, app_name, "ps:start"):
+        app, release = _deployed(ctx, app_name)
+        ctx.output.step(f"Starting {app.name}")
+        switch_to(ctx, deployment_for(ctx, replace(app, is_stopped=False), release))
+        ctx.state.apps.set_stopped(app.name, False)
+        ctx.state.events.record(app.name, ctx.identity.name, "ps:start", "", ctx.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A process that should run and does not. `exit_code` is that of its last container, None if there is none."""
+
+    process: ProcessId
+    exit_code: int | None
+
+
+def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
+    """Return the processes of the current deployment that do not run."""
+    deployment = current_deployment(ctx, app)
+    if deployment is None:
+        return ()
+    running = {_process_of(c) for c in ctx.scheduler.serving(deployment)}
+    last_exit = {
+        _process_of(c): c.exit_code
+        for c in sorted(ctx.scheduler.obsolete(deployment, app), key=lambda c: c.created_at)
+        if not c.is_running
+    }  # fmt: skip
+    return tuple(Missing(process=p, exit_code=last_exit.get(p)) for p in deployment.wanted() if p not in running)
+
+
+def reconcile(ctx: Context, app_name: str, *, only: Collection[ProcessId] | None = None) -> tuple[PaasError, ...]:
+    """Bring fact to intent: start what is missing (of `only`), one by one, and route to what runs.
+
+    Unlike a deploy it is not all or nothing: one process that cannot start never holds back another; what failed is returned.
+    Raises Conflict when a command holds the app's turn.
+    """
+    failures: list[PaasError] = []
+    with app_turn(ctx, app_name, "reconcile", wait=False):
+        app = ctx.state.apps.find(app_name)
+        deployment = current_deployment(ctx, app) if app is not None else None
+        if app is None or deployment is None:
+            if app is not None:
+                _route_to_nothing(ctx, app)
+            return ()
+        routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment))
+        running = {_process_of(c) for c in ctx.scheduler.serving(deployment)}
+        for process in deployment.wanted():
+            if process in running or (only is not None and process not in only):
+                continue
+            try:
+                ctx.scheduler.start(replace(deployment, only=frozenset({process})), ctx.output)
+            except PaasError as exc:
+                failures.append(exc)
+                continue
+            if process.type == WEB:
+                routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment))
+    return tuple(failures)
+
+
+def announce(ctx: Context, app: App, release: Release) -> None:
+    """Say where the app answers."""
+    ctx.output.milestone("Application deployed:")
+    if not release.has_web:
+        ctx.output.detail(f"{app.name} v{release.version} runs without a web process")
+        return
+    for url in routing.app_urls(ctx, app.name, release):
+        ctx.output.detail(url)
+
+
+def _route_to_nothing(ctx: Context, app: App) -> None:
+    release = ctx.state.releases.current(app.name)
+    if release is None:
+        ctx.proxy.remove(app.name)
+    else:
+        routing.switch(ctx, app, release, ())
+
+
+def _deployed(ctx: Context, app_name: str) -> tuple[App, Release]:
+    app = ctx.state.apps.get(app_name)
+    release = ctx.state.releases.current(app_name)
+    if release is None:
+        raise Conflict(f"App {app_name} has not been deployed", remedy="git push paas master")
+    return app, release
+
+
+def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) -> None:
+    known = [p.name for p in release.processes if p.name != RELEASE]
+    for name in types:
+        if name not in known:
+            raise InvalidInput(f"{name} is not a process type of {app.name}", remedy=f"it has: {', '.join(known) or 'none'}")
+
+
+def _process_of(container: Container) -> ProcessId:
+    return ProcessId(type=container.labels.get(LABEL_TYPE, ""), index=int(container.labels.get(LABEL_INDEX, "0")))

@@ -1,0 +1,117 @@
+"""Routes: which names and ports lead to which app, and the one switch that moves them to new containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from paas.context import Context
+from paas.errors import Conflict
+from paas.model.app import App
+from paas.model.container import LABEL_TYPE, Container
+from paas.model.process import WEB
+from paas.model.release import Release
+from paas.model.route import PortMap, Upstream, Vhost, default_ports
+
+Upstreams = Mapping[int, Sequence[Upstream]]
+
+
+def app_ports(ctx: Context, app: str, release: Release | None) -> tuple[PortMap, ...]:
+    """Return the app's port maps: what was set, else the default for the ports its image exposes."""
+    return ctx.state.routes.ports(app) or default_ports(release.ports if release else (), ctx.settings.http_port)
+
+
+def app_domains(ctx: Context, app: str) -> tuple[str, ...]:
+    """Return the app's domains: what was set, else `<app>.<global domain>`; an app named like a host is its own domain."""
+    own = ctx.state.routes.domains(app)
+    if own:
+        return own
+    global_domains = ctx.state.routes.domains("") or (ctx.settings.domain,)
+    if any(app.endswith("." + name) for name in global_domains) or "." in app:
+        return (app,)
+    return tuple(f"{app}.{name}" for name in global_domains)
+
+
+def vhost_for(ctx: Context, app: str, release: Release | None, *, settings_of: str = "") -> Vhost:
+    """Return what the proxy should serve for the app. `settings_of` names the app whose routes count while it is renamed."""
+    owner = settings_of or app
+    properties = ctx.state.properties.merged(owner)
+    return Vhost(
+        app=app,
+        domains=app_domains(ctx, owner) if not settings_of or ctx.state.routes.domains(owner) else app_domains(ctx, app),
+        ports=app_ports(ctx, owner, release),
+        properties=tuple(sorted((k.removeprefix("nginx."), v) for k, v in properties.items() if k.startswith("nginx."))),
+    )
+
+
+def upstreams_for(vhost: Vhost, containers: Iterable[Container]) -> Upstreams:
+    """Return where each routed container port is answered: the running web containers. Pure."""
+    web = [c for c in containers if c.labels.get(LABEL_TYPE) == WEB and c.address]
+    ports = {port.container for port in vhost.ports}
+    return {port: [Upstream(address=c.address, port=port) for c in web] for port in sorted(ports)}
+
+
+def switch(ctx: Context, app: App, release: Release, serving: Iterable[Container]) -> None:
+    """Send every new request to these containers. Raises RoutingFailed, and then nothing has changed."""
+    if not release.has_web:
+        ctx.proxy.remove(app.name)
+        return
+    vhost = vhost_for(ctx, app.name, release)
+    ctx.proxy.apply(vhost, upstreams_for(vhost, serving))
+
+
+def apply_routes(ctx: Context, app: App) -> None:
+    """Bring the proxy to the app's recorded routes and running containers."""
+    from paas.deploy.rollout import serving_now
+
+    release = ctx.state.releases.current(app.name)
+    if release is not None:
+        switch(ctx, app, release, serving_now(ctx, app))
+
+
+def change_domains(ctx: Context, app_name: str, change: Callable[[tuple[str, ...]], Sequence[str]]) -> tuple[str, ...]:
+    """Replace the app's domains by `change(current)`: the proxy first, the record after it answers.
+
+    Raises Conflict when another app has one of them.
+    """
+    app = ctx.state.apps.get(app_name)
+    before = ctx.state.routes.domains(app_name)
+    after = tuple(dict.fromkeys(change(before or ())))
+    _refuse_taken(ctx, app_name, after)
+    with ctx.state.transaction():
+        ctx.state.routes.set_domains(app_name, after)
+        apply_routes(ctx, app)
+    return after
+
+
+def change_ports(ctx: Context, app_name: str, change: Callable[[tuple[PortMap, ...]], Sequence[PortMap]]) -> tuple[PortMap, ...]:
+    """Replace the app's port maps by `change(current)`; the record goes back if the proxy refuses."""
+    app = ctx.state.apps.get(app_name)
+    after = tuple(dict.fromkeys(change(ctx.state.routes.ports(app_name))))
+    taken: dict[int, PortMap] = {}
+    for port in after:
+        if port.host in taken:
+            raise Conflict(f"port {port.host} is mapped twice: {taken[port.host]} and {port}", remedy="remove one of them")
+        taken[port.host] = port
+    with ctx.state.transaction():
+        ctx.state.routes.set_ports(app_name, after)
+        apply_routes(ctx, app)
+    return after
+
+
+def app_urls(ctx: Context, app: str, release: Release | None = None) -> tuple[str, ...]:
+    """Return the URLs at which the app answers."""
+    release = release or ctx.state.releases.current(app)
+    defaults = {"http": 80, "https": 443}
+    return tuple(
+        f"{port.scheme}://{domain}" + ("" if port.host == defaults[port.scheme] else f":{port.host}")
+        for port in app_ports(ctx, app, release)
+        for domain in app_domains(ctx, app)
+    )
+
+
+def _refuse_taken(ctx: Context, app: str, domains: Sequence[str]) -> None:
+    for other in ctx.state.apps.list():
+        if other.name == app:
+            continue
+        for domain in set(app_domains(ctx, other.name)) & set(domains):
+            raise Conflict(f"{domain} belongs to {other.name}", remedy=f"run: paas domains:remove {other.name} {domain}")

@@ -1,0 +1,88 @@
+"""One-off containers: the release task of a deploy, and `run`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+
+from paas.context import Context
+from paas.engines import Stdio
+from paas.errors import Conflict, TaskFailed
+from paas.host.pipes import line_pipe
+from paas.model.app import App
+from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, ContainerSpec, Tenant
+from paas.model.process import ProcessType, command_line
+from paas.model.release import Release
+
+#: A release task that hangs must not hold the app's turn for ever.
+TASK_TIMEOUT_S = 3600.0
+
+
+def run_task(ctx: Context, app: App, release: Release, process: ProcessType) -> None:
+    """Run a deploy task on the release's image, its output streamed. Raises TaskFailed."""
+    spec = oneoff_spec(ctx, app, release, process, kind=KIND_TASK)
+    lines: list[str] = []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        ctx.output.detail(line)
+
+    with line_pipe(show) as descriptor, open(os.devnull) as nothing:
+        stdio = Stdio(stdin=nothing.fileno(), stdout=descriptor, stderr=descriptor)
+        status = ctx.engine.run(spec, stdio, timeout_s=TASK_TIMEOUT_S)
+    if status != 0:
+        raise TaskFailed(
+            f"The {process.name} task of {app.name} exited with status {status}: {process.command}",
+            output=tuple(lines[-20:]),
+            remedy="nothing was switched: the old release keeps serving; fix the task and push again",
+        )
+
+
+def run_oneoff(
+    ctx: Context, app_name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None,
+    has_terminal: bool = False, stdio: Stdio | None = None,
+) -> int:
+    """Run a command in a new container of the current release, attached to the caller; return its exit code."""
+    app, release = ctx.state.apps.get(app_name), current_release(ctx, app_name)
+    process = release.process(command[0]) if len(command) == 1 else None
+    process = process or ProcessType(name="run", command=shell_join(command))
+    spec = oneoff_spec(ctx, app, release, process, kind=KIND_RUN, env=env, has_terminal=has_terminal)
+    return ctx.engine.run(spec, stdio)
+
+
+def current_release(ctx: Context, app: str) -> Release:
+    """Return the current release. Raises NotFound for an unknown app, Conflict for one not deployed."""
+    ctx.state.apps.get(app)
+    release = ctx.state.releases.current(app)
+    if release is None:
+        raise Conflict(f"App {app} has not been deployed", remedy="git push paas master")
+    return release
+
+
+def oneoff_spec(
+    ctx: Context, app: App, release: Release, process: ProcessType, *, kind: str,
+    env: Mapping[str, str] | None = None, has_terminal: bool = False,
+) -> ContainerSpec:
+    """Return the container of a one-off: the release's image and config, no routed port."""
+    name = f"run.{secrets.randbelow(9000) + 1000}"
+    return ContainerSpec(
+        image=release.image,
+        argv=command_line(process, ctx.engine.image_entrypoint(release.image)),
+        tenant=Tenant(name=app.name, number=app.number),
+        name=f"{app.name}.{name}.{secrets.token_hex(4)}",
+        hostname=name,
+        env={
+            **release.config, "DYNO": name, "PAAS_APP": app.name, "PAAS_RELEASE": f"v{release.version}",
+            **({"TERM": "xterm-256color"} if has_terminal else {}), **(env or {}),
+        },
+        labels={LABEL_APP: app.name, LABEL_RELEASE: str(release.version), LABEL_KIND: kind},
+        has_terminal=has_terminal,
+        keeps_stdin=True,
+    )  # fmt: skip
+
+
+def shell_join(command: Sequence[str]) -> str:
+    """Join words to one shell line; a single word is taken as a shell line of its own (`run app 'ls | wc -l'`)."""
+    return command[0] if len(command) == 1 else shlex.join(command)
