@@ -1,0 +1,181 @@
+"""What a build container gets of the host's package-manager configuration: read-only mounts and environment variables.
+
+Nothing of it ends in a layer or an image: files appear below `/run/host-config`, found by variables that only build
+containers have; apt's network settings are mounted where apt looks for them. Not decided here: whether to do it at all
+(`settings.build_inherit_host_config`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.model.container import Mount
+
+#: Where the host's files appear inside.
+TARGET = "/run/host-config"
+_CA_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt")
+_LOCAL_CAS = ("usr/local/share/ca-certificates", "etc/pki/ca-trust/source/anchors")
+#: Each tool has its own name for "trust this bundle".
+CA_VARIABLES = (
+    "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE",
+    "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO", "AWS_CA_BUNDLE", "NIX_SSL_CERT_FILE", "HTTPLIB2_CA_CERTS", "DENO_CERT",
+)  # fmt: skip
+#: Taken over as they are; one whose value is a file or directory of the host is mounted and points there.
+_PASSED = re.compile(
+    r"(https?|ftp|all|no)_proxy|"
+    r"PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|FIND_LINKS|NO_INDEX|PROXY|CLIENT_CERT|DEFAULT_TIMEOUT|RETRIES|CONFIG_FILE)|"
+    r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|CONFIG_FILE|HTTP_TIMEOUT)|"
+    r"(NPM_CONFIG|YARN|COREPACK)_(REGISTRY|NPM_REGISTRY|NPM_REGISTRY_SERVER|STRICT_SSL|PROXY|HTTPS_PROXY|NOPROXY)|"
+    r"GO(PROXY|SUMDB|NOSUMDB|NOSUMCHECK|NOPROXY|PRIVATE|INSECURE|VCS)|"
+    r"CARGO_(REGISTRIES_[A-Z0-9_]+_INDEX|REGISTRY_DEFAULT|SOURCE_[A-Z0-9_]+|NET_GIT_FETCH_WITH_CLI)|"
+    r"BUNDLE_(MIRROR__[A-Z0-9_]+|SSL_CA_CERT)|GEM_SOURCE|COMPOSER_(REPO_PACKAGIST|MIRROR_PATH_REPOS)",
+    re.IGNORECASE,
+)
+_GO_ENV = re.compile(r"(GO(?:PROXY|SUMDB|NOSUMDB|NOPROXY|PRIVATE|INSECURE|VCS))=(.+)")
+_APT_NETWORK = re.compile(rb"Acquire(::|\s*\{\s*)(https?|ftp|Retries|Check-|ForceIPv|Proxy)", re.I)
+_RELEASE = re.compile(r'^(ID|VERSION_ID|VERSION_CODENAME)="?([^"\n]*)"?$', re.M)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFile:
+    """A file or directory of the host and where a build finds it."""
+
+    source: Path
+    target: str
+
+    def mount(self) -> Mount:
+        """Return the read-only mount; the host's root is the build's root, so what only root may read stays readable."""
+        return Mount(target=self.target, source=self.source, is_read_only=True)
+
+
+def host_config_env(*, environ: Mapping[str, str] = os.environ, host: Path = Path("/")) -> dict[str, str]:
+    """Return the variables for a build container; those the Dockerfile or the app sets must win over them."""
+    return _collect(environ, host)[0]
+
+
+def host_config_mounts(
+    layers: Sequence[Path], *, environ: Mapping[str, str] = os.environ, host: Path = Path("/"),
+    with_apt_sources: bool = False,
+) -> tuple[Mount, ...]:
+    """Return the mounts that go with `host_config_env`; `layers` are the directories of the image's layers, any order.
+
+    apt's files are only mounted where the image has apt, its sources only if asked for (a mounted file cannot be
+    renamed over, which `sed -i` does) and if the image is the same release as the host.
+    """
+    files = list(_collect(environ, host)[1])
+    if any((layer / "etc/apt").is_dir() for layer in layers):
+        files += _apt_network_files(host)
+        if with_apt_sources:
+            files += apt_sources(layers, host=host)
+    return tuple(file.mount() for file in files)
+
+
+def apt_sources(layers: Sequence[Path], *, host: Path = Path("/")) -> tuple[HostFile, ...]:
+    """Return the host's apt sources and keys that differ from the image's, none when the image is another release.
+
+    Source: sources.list(5); os-release(5).
+    """
+    releases = [os_release(layer) for layer in layers]
+    if os_release(host) not in [release for release in releases if release] or not os_release(host):
+        return ()
+    found = [host / "etc/apt/sources.list", *_files(host / "etc/apt/sources.list.d", (".list", ".sources"))]
+    found += [*_files(host / "etc/apt/keyrings", ()), *_files(host / "etc/apt/trusted.gpg.d", ())]
+    files = (HostFile(source=file, target=f"/{file.relative_to(host)}") for file in found if file.is_file())
+    return tuple(file for file in files if not _is_same_in(layers, file))
+
+
+def os_release(root: Path) -> str:
+    """Return `debian 12 bookworm` for a root file system, '' when it does not say."""
+    for name in ("usr/lib/os-release", "etc/os-release"):
+        file = root / name
+        if file.is_file() and not file.is_symlink():
+            values = dict(_RELEASE.findall(file.read_text(errors="replace")))
+            return " ".join(values.get(key, "") for key in ("ID", "VERSION_ID", "VERSION_CODENAME")).strip()
+    return ""
+
+
+def _collect(environ: Mapping[str, str], host: Path) -> tuple[dict[str, str], list[HostFile]]:
+    env: dict[str, str] = {}
+    files: dict[str, HostFile] = {}
+
+    def point(variable: str, source: Path, name: str) -> None:
+        target = f"{TARGET}/{name}"
+        files.setdefault(target, HostFile(source=source, target=target))
+        env[variable] = target
+
+    for variable, value in sorted(environ.items()):
+        if not _PASSED.fullmatch(variable) or not value:
+            continue
+        if value.startswith("/") and (host / value[1:]).exists():
+            point(variable, host / value[1:], variable.lower())
+        elif not value.startswith("/"):
+            env[variable] = value
+    bundle = _custom_bundle(environ, host)
+    if bundle is not None:
+        for variable in CA_VARIABLES:
+            point(variable, bundle, "ca-certificates.crt")
+    home = host / environ.get("HOME", "/root").lstrip("/")
+    _add_user_files(env, point, home, host)
+    cargo = next((file for file in (home / ".cargo/config.toml", home / ".cargo/config") if file.is_file()), None)
+    if cargo is not None:  # cargo has no variable for it, but reads .cargo in every parent directory
+        files["cargo"] = HostFile(source=cargo, target="/.cargo/config.toml")
+    return env, list(files.values())
+
+
+def _add_user_files(env: dict[str, str], point: object, home: Path, host: Path) -> None:
+    assert callable(point)
+    pip = (home / ".config/pip/pip.conf", home / ".pip/pip.conf", host / "etc/pip.conf")
+    for variable, name, candidates in (
+        ("PIP_CONFIG_FILE", "pip.conf", pip),
+        # npm's global file: the project's and the image user's own .npmrc still win over it.
+        ("NPM_CONFIG_GLOBALCONFIG", "npmrc", (home / ".npmrc",)),
+    ):
+        found = next((file for file in candidates if file.is_file()), None)
+        if found is not None and variable not in env:
+            point(variable, found, name)
+    maven = home / ".m2/settings.xml"
+    if maven.is_file():
+        point("MAVEN_ARGS", maven, "maven-settings.xml")
+        env["MAVEN_ARGS"] = f"-gs {env['MAVEN_ARGS']}"  # as the global file, so that the user's own wins
+    go = home / ".config/go/env"
+    if go.is_file():
+        for variable, value in _GO_ENV.findall(go.read_text(errors="replace")):
+            env.setdefault(variable, value.strip())
+
+
+def _custom_bundle(environ: Mapping[str, str], host: Path) -> Path | None:
+    """Return the host's CA bundle if the host was told to trust more than the public authorities."""
+    for variable in CA_VARIABLES:
+        value = environ.get(variable, "")
+        if value.startswith("/") and (host / value[1:]).is_file():
+            return host / value[1:]
+    if not any(_files(host / directory, ()) for directory in _LOCAL_CAS):
+        return None
+    return next((host / bundle for bundle in _CA_BUNDLES if (host / bundle).is_file()), None)
+
+
+def _apt_network_files(host: Path) -> Iterator[HostFile]:
+    """Yield apt's settings on proxies, certificates and the like; not its hooks, which call programs of the host."""
+    for file in (host / "etc/apt/apt.conf", *_files(host / "etc/apt/apt.conf.d", ())):
+        if file.is_file() and _APT_NETWORK.search(content := file.read_bytes()) and b"-Invoke" not in content:
+            yield HostFile(source=file, target=f"/{file.relative_to(host)}")
+    for file in (host / "etc/apt/auth.conf", *_files(host / "etc/apt/auth.conf.d", ())):
+        if file.is_file():
+            yield HostFile(source=file, target=f"/{file.relative_to(host)}")
+
+
+def _files(directory: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    try:
+        return sorted(f for f in directory.iterdir() if f.is_file() and (not suffixes or f.suffix in suffixes))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _is_same_in(layers: Sequence[Path], file: HostFile) -> bool:
+    content = file.source.read_bytes()
+    copies = (layer / file.target[1:] for layer in layers)
+    return any(copy.is_file() and not copy.is_symlink() and copy.read_bytes() == content for copy in copies)
