@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from paas.context import Context
-from paas.deploy import hooks, rollout, routing
+from paas.deploy import hooks, rollout
+from paas.deploy.intent import deployment_for
 from paas.deploy.queue import app_turn
+from paas.deploy.routes import apply_routes
 from paas.errors import Conflict, NotFound
 from paas.host import git
 from paas.host.files import remove_tree
@@ -52,13 +54,13 @@ def rename(ctx: Context, old: str, new: str) -> App:
         renamed = replace(app, name=new)
         if release is not None and not app.is_stopped:
             ctx.output.step(f"Starting {new}")
-            rollout.start_serving(ctx, rollout.deployment_for(ctx, renamed, release, settings_of=old))
+            rollout.start_serving(ctx, deployment_for(ctx, renamed, release, settings_of=old))
         for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
             if path_of(old).exists():
                 path_of(old).rename(path_of(new))
         ctx.state.apps.rename(old, new)
         git.ensure_repo(ctx.paths.repo(new), app=new, owner=ctx.settings.user)
-        routing.apply_routes(ctx, renamed)
+        apply_routes(ctx, renamed)
         ctx.proxy.remove(old)
         _remove_containers(ctx, old)
     ctx.state.events.record(new, ctx.identity.name, "apps:rename", f"{old} -> {new}", ctx.now())

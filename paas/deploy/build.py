@@ -1,4 +1,4 @@
-"""Build: from a source tree to an image in the ledger. Everything that can be wrong with the files is said before anything is built."""
+"""Build: from a source tree to an image in the ledger. What can be wrong with the files is said before anything is built."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
 
     Raises InvalidFile before anything is built, BuildFailed when no image comes out; the ledger says so in either case.
     """
+    close_interrupted(ctx, app)
     build = ctx.state.builds.start(app.name, ctx.identity.name, cause, source.revision, ctx.now())
     with recorded(ctx, build):
         properties = ctx.state.properties.merged(app.name)
@@ -48,6 +49,13 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
         result = replace(result, processes=merged_processes(result.processes, procfile), builder=builder.name)
         require_processes(app, result)
         return ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result)
+
+
+def close_interrupted(ctx: Context, app: App) -> None:
+    """Mark builds that a dead command left running as abandoned. The caller holds the app's turn."""
+    for build in ctx.state.builds.list(app.name):
+        if build.status is BuildStatus.RUNNING:
+            ctx.state.builds.finish(build.id, BuildStatus.ABANDONED, ctx.now(), None)
 
 
 @contextlib.contextmanager

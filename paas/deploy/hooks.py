@@ -1,6 +1,6 @@
 """Shell hooks: executables of the administrator, run at named moments (triggers).
 
-`/etc/paas/hooks/<trigger>` is run as root with the app's name and the trigger's own arguments. hooks/README.md lists the triggers.
+`/etc/paas/hooks/<trigger>` is run as root with the app's name and the trigger's own arguments; hooks/README.md lists them.
 """
 
 from __future__ import annotations

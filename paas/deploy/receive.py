@@ -40,9 +40,10 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate], *, git_en
             raise Conflict(f"{app.name} is locked", remedy=f"run: paas apps:unlock {app.name}")
         if not app.deploy_branch:
             ctx.output.step(f"Set {update.branch} as deploy-branch")
-            app = ctx.state.apps.set_deploy_branch(app.name, update.branch)
         with exported(ctx, app, update.new, git_env=git_env) as source:
-            return deploy_source(ctx, app, source, cause="git push")
+            live = deploy_source(ctx, app, source, cause="git push")
+        ctx.state.apps.set_deploy_branch(app.name, update.branch)
+        return live
 
 
 def rebuild(ctx: Context, app_name: str) -> Release:

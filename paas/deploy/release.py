@@ -18,6 +18,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
     Nothing of the old release is touched. Raises TaskFailed.
     """
     ctx.output.step(f"Releasing {app.name}...")
+    close_interrupted(ctx, app)
     release = ctx.state.releases.append(
         app=app.name,
         build_id=build.id,
@@ -39,6 +40,7 @@ def derive_release(
     ctx: Context, app: App, base: Release, *, cause: str, config: Mapping[str, str] | None = None
 ) -> Release:
     """Append a release with the image of `base` and another config (or the base's own)."""
+    close_interrupted(ctx, app)
     return ctx.state.releases.append(
         app=app.name,
         build_id=base.build_id,
@@ -54,8 +56,15 @@ def derive_release(
     )
 
 
+def close_interrupted(ctx: Context, app: App) -> None:
+    """Mark releases that a dead command left pending as failed. The caller holds the app's turn, so nobody works on them."""
+    for release in ctx.state.releases.list(app.name):
+        if release.status is ReleaseStatus.PENDING:
+            ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
+
+
 def run_release_task(ctx: Context, app: App, release: Release) -> None:
-    """Run the `release` process type in a container of the new release; on failure mark the release failed and raise TaskFailed."""
+    """Run the `release` process type on the new release; on failure mark the release failed and raise TaskFailed."""
     process = release.process(RELEASE)
     if process is None:
         return

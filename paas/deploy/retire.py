@@ -10,10 +10,10 @@ from enum import Enum
 from signal import SIGTERM
 
 from paas.context import Context
+from paas.deploy.intent import current_deployment
 from paas.deploy.queue import app_turn
-from paas.deploy.rollout import current_deployment
 from paas.errors import Conflict, NotFound
-from paas.model.container import LABEL_APP, LABEL_KIND, KIND_PROCESS, LABEL_TYPE, Container
+from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, LABEL_TYPE, Container
 from paas.model.process import WEB
 from paas.model.route import Upstream
 

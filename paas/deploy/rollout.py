@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from paas.context import Context
 from paas.deploy import hooks, routing
+from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
-from paas.errors import Conflict, InvalidInput, PaasError
+from paas.errors import Conflict, InvalidInput, PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.container import LABEL_INDEX, LABEL_TYPE, Container
 from paas.model.process import RELEASE, WEB, ProcessId, default_formation
@@ -38,7 +39,10 @@ def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], 
             on_live()
         ctx.state.apps.set_stopped(app.name, False)
         ctx.state.events.record(app.name, ctx.identity.name, "deploy", f"v{release.version} {release.cause}", ctx.now())
-    hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
+    try:
+        hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
+    except TaskFailed as exc:
+        ctx.output.warn(f"{exc.message}; v{release.version} is live all the same")
     announce(ctx, app, release)
     return ctx.state.releases.get(app.name, release.version)
 
@@ -60,39 +64,6 @@ def switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
 def start_serving(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
     """Start and probe what is missing, routes untouched."""
     return ctx.scheduler.start(deployment, ctx.output)
-
-
-def deployment_for(
-    ctx: Context, app: App, release: Release, *, formation: Mapping[str, int] | None = None,
-    generations: Mapping[str, int] | None = None, settings_of: str = "", only: frozenset[ProcessId] | None = None,
-) -> Deployment:
-    """Return what should run for this release with the app's recorded formation and properties, or with the ones given."""
-    owner = settings_of or app.name
-    scaled = ctx.state.apps.formation(owner) if formation is None else formation
-    ports = tuple(dict.fromkeys(port.container for port in routing.app_ports(ctx, owner, release)))
-    return Deployment(
-        app=app,
-        release=release,
-        formation=default_formation(release.processes, scaled),
-        generations=ctx.state.apps.generations(owner) if generations is None else generations,
-        ports=ports,
-        properties=ctx.state.properties.merged(owner),
-        only=only,
-    )
-
-
-def current_deployment(ctx: Context, app: App, *, only: frozenset[ProcessId] | None = None) -> Deployment | None:
-    """Return what should run now, or None for an app that is stopped or not deployed."""
-    release = ctx.state.releases.current(app.name)
-    if release is None or app.is_stopped:
-        return None
-    return deployment_for(ctx, app, release, only=only)
-
-
-def serving_now(ctx: Context, app: App) -> tuple[Container, ...]:
-    """Return the running containers of the app's current deployment."""
-    deployment = current_deployment(ctx, app)
-    return ctx.scheduler.serving(deployment) if deployment is not None else ()
 
 
 def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[str, int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from paas.context import Context
-from paas.errors import Conflict
 from paas.model.app import App
 from paas.model.container import LABEL_TYPE, Container
 from paas.model.process import WEB
@@ -59,45 +58,6 @@ def switch(ctx: Context, app: App, release: Release, serving: Iterable[Container
     ctx.proxy.apply(vhost, upstreams_for(vhost, serving))
 
 
-def apply_routes(ctx: Context, app: App) -> None:
-    """Bring the proxy to the app's recorded routes and running containers."""
-    from paas.deploy.rollout import serving_now
-
-    release = ctx.state.releases.current(app.name)
-    if release is not None:
-        switch(ctx, app, release, serving_now(ctx, app))
-
-
-def change_domains(ctx: Context, app_name: str, change: Callable[[tuple[str, ...]], Sequence[str]]) -> tuple[str, ...]:
-    """Replace the app's domains by `change(current)`: the proxy first, the record after it answers.
-
-    Raises Conflict when another app has one of them.
-    """
-    app = ctx.state.apps.get(app_name)
-    before = ctx.state.routes.domains(app_name)
-    after = tuple(dict.fromkeys(change(before or ())))
-    _refuse_taken(ctx, app_name, after)
-    with ctx.state.transaction():
-        ctx.state.routes.set_domains(app_name, after)
-        apply_routes(ctx, app)
-    return after
-
-
-def change_ports(ctx: Context, app_name: str, change: Callable[[tuple[PortMap, ...]], Sequence[PortMap]]) -> tuple[PortMap, ...]:
-    """Replace the app's port maps by `change(current)`; the record goes back if the proxy refuses."""
-    app = ctx.state.apps.get(app_name)
-    after = tuple(dict.fromkeys(change(ctx.state.routes.ports(app_name))))
-    taken: dict[int, PortMap] = {}
-    for port in after:
-        if port.host in taken:
-            raise Conflict(f"port {port.host} is mapped twice: {taken[port.host]} and {port}", remedy="remove one of them")
-        taken[port.host] = port
-    with ctx.state.transaction():
-        ctx.state.routes.set_ports(app_name, after)
-        apply_routes(ctx, app)
-    return after
-
-
 def app_urls(ctx: Context, app: str, release: Release | None = None) -> tuple[str, ...]:
     """Return the URLs at which the app answers."""
     release = release or ctx.state.releases.current(app)
@@ -107,11 +67,3 @@ def app_urls(ctx: Context, app: str, release: Release | None = None) -> tuple[st
         for port in app_ports(ctx, app, release)
         for domain in app_domains(ctx, app)
     )
-
-
-def _refuse_taken(ctx: Context, app: str, domains: Sequence[str]) -> None:
-    for other in ctx.state.apps.list():
-        if other.name == app:
-            continue
-        for domain in set(app_domains(ctx, other.name)) & set(domains):
-            raise Conflict(f"{domain} belongs to {other.name}", remedy=f"run: paas domains:remove {other.name} {domain}")

@@ -35,5 +35,5 @@ def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
 def parse_key(key: str) -> str:
     """Return the key or raise InvalidInput."""
     if not KEY.match(key):
-        raise InvalidInput(f"'{key}' is not a valid variable name", remedy="use letters, digits and '_', not starting with a digit")
+        raise InvalidInput(f"'{key}' is not a valid variable name", remedy="use letters, digits and '_', no digit in front")
     return key
