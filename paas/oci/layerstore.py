@@ -1,0 +1,236 @@
+"""LayerStore: unpacked layers on this machine. The lower half of store.py's ImageStore; names no images.
+
+    layers/<layer id>/diff/        the files, with the ids the container sees and overlayfs's own whiteouts
+    layers/<layer id>/layer.json   when it was made, and its content key's hash
+    links/<8 characters>           -> ../layers/<layer id>/diff, because overlay's mount options must fit one page
+    keys/<sha256 of content key>   -> ../layers/<layer id>, the step cache of builders; its mtime is the last use
+    facts/<layer id>.<name>        what was computed once about a layer: a layer never changes
+    pending/<layer id>/            a layer being made, locked by its maker; removed by `prune` once the maker is dead
+
+A layer appears by one rename, so a process may die at any line, and no reader takes a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.host.files import atomic_write, disk_problem, remove_tree
+
+LINK_LENGTH = 8
+#: A pending directory without a lock is either dead or a moment old.
+PENDING_GRACE_S = 60
+_DIRECTORIES = ("layers", "links", "keys", "facts", "pending", "images", "tags")
+
+
+@dataclass(slots=True, kw_only=True)
+class PendingLayer:
+    """A layer being made: fill `diff`, then `commit`."""
+
+    id: str
+    diff: Path
+    is_committed: bool = False
+    _publish: Callable[[str, str], None]
+
+    def commit(self, content_key: str = "") -> str:
+        """Put it into the store and return its layer id; `find_layer(content_key)` finds it from now on."""
+        self._publish(self.id, content_key)
+        self.is_committed = True
+        return self.id
+
+
+class LayerStore:
+    """The layers under one directory. Any number of processes may use it at the same time."""
+
+    def __init__(self, root: Path, *, now: Callable[[], float] = time.time) -> None:
+        self.root = root
+        self._now = now
+        self._layers, self._links, self._keys = root / "layers", root / "links", root / "keys"
+        self._facts, self._pending = root / "facts", root / "pending"
+
+    def layer_dir(self, layer_id: str) -> Path:
+        """Return the directory with the layer's files."""
+        return self._layers / layer_id / "diff"
+
+    def layer_link(self, layer_id: str) -> Path:
+        """Return the short link to the layer's files, for mount options."""
+        return self._links / layer_id[:LINK_LENGTH]
+
+    def has_layer(self, layer_id: str) -> bool:
+        """Say whether the layer is there."""
+        return bool(layer_id) and self.layer_dir(layer_id).is_dir()
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the ids of all layers."""
+        return tuple(sorted(entry.name for entry in entries(self._layers)))
+
+    @contextlib.contextmanager
+    def new_layer(self) -> Iterator[PendingLayer]:
+        """Give an empty layer to fill; what was not committed when the block is left is discarded."""
+        with self._claimed_id() as layer_id:
+            diff = self._pending / layer_id / "diff"
+            diff.mkdir()
+            diff.chmod(0o755)  # it becomes the container's /, whatever the umask is
+            pending = PendingLayer(id=layer_id, diff=diff, _publish=self._publish)
+            try:
+                yield pending
+            finally:
+                if not pending.is_committed:
+                    self._discard(self._pending / layer_id)
+
+    def adopt_layer(self, directory: Path, *, content_key: str = "") -> str:
+        """Move a directory on the same filesystem (an overlay upper) into the store as a layer; return its id."""
+        with self._claimed_id() as layer_id:
+            try:
+                directory.rename(self._pending / layer_id / "diff")
+            except OSError:
+                self._discard(self._pending / layer_id)
+                raise
+            self._publish(layer_id, content_key)
+            return layer_id
+
+    def find_layer(self, content_key: str) -> str | None:
+        """Return the layer stored under this key, and note that it was used."""
+        key = self._keys / hash_key(content_key)
+        try:
+            layer_id = os.path.basename(os.readlink(key))
+            os.utime(key, (self._now(),) * 2, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return layer_id if self.has_layer(layer_id) else None
+
+    def layer_size(self, layer_id: str) -> int:
+        """Return the bytes that the layer's files take on disk."""
+        return int(self.layer_fact(layer_id, "size", lambda: str(disk_usage(self.layer_dir(layer_id)))))
+
+    def layer_fact(self, layer_id: str, name: str, compute: Callable[[], str]) -> str:
+        """Return what is known under `name` about a layer; `compute` it the first time."""
+        file = self._facts / f"{layer_id}.{name}"
+        with contextlib.suppress(FileNotFoundError):
+            return file.read_text()
+        value = compute()
+        atomic_write(file, value, mode=0o600)
+        return value
+
+    def prune_layers(self, keep: Collection[str], *, oldest: float) -> tuple[str, ...]:
+        """Remove layers that are not in `keep` and were neither made nor found since `oldest`, and dead pending ones."""
+        used = {os.path.basename(os.readlink(k)) for k in entries(self._keys) if modified(k) >= oldest}
+        doomed = [i for i in self.layers() if i not in keep and i not in used and modified(self._layers / i) < oldest]
+        for layer_id in doomed:
+            self._remove_layer(layer_id)
+        self._prune_pending()
+        return tuple(doomed)
+
+    @contextlib.contextmanager
+    def _claimed_id(self) -> Iterator[str]:
+        """Make a pending directory for an id whose short link is free; hold its lock meanwhile."""
+        self._make_directories()
+        layer_id = secrets.token_hex(16)
+        while os.path.lexists(self.layer_link(layer_id)):
+            layer_id = secrets.token_hex(16)
+        pending = self._pending / layer_id
+        pending.mkdir(mode=0o700)
+        descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield layer_id
+        finally:
+            os.close(descriptor)
+
+    def _make_directories(self) -> None:
+        if not self._pending.is_dir():
+            for name in _DIRECTORIES:  # pending stands after layers, links, keys and facts
+                (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _publish(self, layer_id: str, content_key: str) -> None:
+        pending, final = self._pending / layer_id, self._layers / layer_id
+        key = hash_key(content_key) if content_key else ""
+        try:
+            (pending / "layer.json").write_text(json.dumps({"created_at": self._now(), "key": key}))
+            self.layer_link(layer_id).symlink_to(f"../layers/{layer_id}/diff")
+            os.utime(pending, (self._now(),) * 2)
+            pending.rename(final)
+            if key:
+                replace_link(self._keys / key, f"../layers/{layer_id}")
+        except OSError as exc:
+            raise disk_problem(exc, final) from exc
+
+    def _remove_layer(self, layer_id: str) -> None:
+        """Take the layer out of sight by one rename, then delete it; a rest is removed by the next prune."""
+        record = self._layers / layer_id / "layer.json"
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+            key = self._keys / json.loads(record.read_text())["key"]
+            if key != self._keys and os.path.basename(os.readlink(key)) == layer_id:
+                key.unlink()
+        trash = self._pending / layer_id
+        (self._layers / layer_id).rename(trash)
+        self.layer_link(layer_id).unlink(missing_ok=True)
+        for fact in self._facts.glob(f"{layer_id}.*"):
+            fact.unlink(missing_ok=True)
+        self._discard(trash)
+
+    def _prune_pending(self) -> None:
+        """Remove what makers left when they died: they no longer hold the lock."""
+        for pending in entries(self._pending):
+            if modified(pending) > self._now() - PENDING_GRACE_S:
+                continue
+            with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._discard(pending)
+                finally:
+                    os.close(descriptor)
+
+    def _discard(self, pending: Path) -> None:
+        link = self.layer_link(pending.name)
+        if not (self._layers / pending.name).exists():
+            link.unlink(missing_ok=True)
+        remove_tree(pending)
+
+
+def hash_key(content_key: str) -> str:
+    """Return the file name of a content key, which may be any string."""
+    return hashlib.sha256(content_key.encode()).hexdigest()
+
+
+def replace_link(link: Path, target: str) -> None:
+    """Make a symbolic link, replacing the one that is there, by one rename."""
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary.symlink_to(target)
+    temporary.rename(link)
+
+
+def entries(directory: Path) -> tuple[Path, ...]:
+    """Return what is in a directory that may not exist yet, without temporary files."""
+    with contextlib.suppress(FileNotFoundError):
+        return tuple(directory / name for name in os.listdir(directory) if not name.startswith("."))
+    return ()
+
+
+def modified(path: Path) -> float:
+    """Return the modification time of a file or link, 0 when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.lstat().st_mtime
+    return 0
+
+
+def disk_usage(directory: Path) -> int:
+    """Return the bytes allocated for a tree, hard links once."""
+    seen: set[int] = set()
+    total = 0
+    for parent, names, files in os.walk(directory):
+        for name in (*names, *files):
+            found = os.lstat(os.path.join(parent, name))
+            if found.st_ino not in seen:
+                seen.add(found.st_ino)
+                total += found.st_blocks * 512
+    return total

@@ -1,0 +1,186 @@
+"""ImageStore: the images of this machine: configs, ordered layers, and what they are called.
+
+    images/<image id>.json      config and layer ids, lowest first; the image id is the hash of both
+    tags/<quoted reference>     the image id
+    (layers: layerstore.py)
+
+Not a registry's layout: tars and their digests are made when an image leaves the machine (layer.py, registry.py).
+
+Nothing here syncs a whole filesystem on its own: a power cut may truncate files of a layer made seconds before, so callers
+with time to spare (after a deploy has switched, after an import) call `sync`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from paas.errors import InvalidInput, NotFound
+from paas.host.files import disk_problem
+from paas.host.run import run
+from paas.oci.layerstore import LayerStore, PendingLayer, entries, modified
+from paas.oci.manifest import ImageConfig
+from paas.oci.reference import Reference
+
+__all__ = ["Image", "ImageStore", "PendingLayer"]
+
+MIN_PREFIX_LENGTH = 4
+ID_LENGTH = 64
+#: Images and layers made or used so recently stay although nothing holds them: longer than any build may take.
+GRACE_S = 6 * 3600
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image: its config and its layers, lowest first."""
+
+    id: str
+    config: ImageConfig
+    layers: tuple[str, ...]
+    created_at: float
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+
+class ImageStore(LayerStore):
+    """The images and layers under one directory. Any number of processes may use it at the same time."""
+
+    def create_image(self, config: ImageConfig, layers: Sequence[str], *, reference: str = "") -> Image:
+        """Record an image and tag it. The same config on the same layers is the same image. Raises NotFound."""
+        wanted = Reference.parse(reference) if reference else None
+        missing = [layer for layer in layers if not self.has_layer(layer)]
+        if missing:
+            raise NotFound(f"Layer {missing[0]} is not in the image store", remedy="build the image again")
+        body = {"config": config.to_oci(), "layers": list(layers)}
+        image_id = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        file = self._image_file(image_id)
+        if file.exists():
+            os.utime(file, (self._now(),) * 2)  # young again: prune leaves it to its maker
+        else:
+            self._replace(file, json.dumps({**body, "created_at": self._now()}))
+        if wanted:
+            self._replace(self._tag_file(wanted), image_id)
+        return self._read_image(image_id)
+
+    def image(self, name: str) -> Image:
+        """Return an image by id, reference, or unique prefix of an id. Raises NotFound, InvalidInput when ambiguous."""
+        image_id = self._resolve(name)
+        try:
+            return self._read_image(image_id)
+        except FileNotFoundError:
+            raise NotFound(f"There is no image '{name}'", remedy="list them with: paas image:list") from None
+
+    def find_image(self, name: str) -> Image | None:
+        """Return an image as `image` does, or None."""
+        with contextlib.suppress(NotFound):
+            return self.image(name)
+        return None
+
+    def images(self) -> tuple[Image, ...]:
+        """Return all images, newest first."""
+        found = []
+        for image_id in self._image_ids():
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                found.append(self._read_image(image_id))
+        return tuple(sorted(found, key=lambda image: -image.created_at))
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image (any name of it) one more reference, taking it from the image that had it. Raises NotFound."""
+        self._replace(self._tag_file(Reference.parse(reference)), self.image(image).id)
+
+    def untag(self, reference: str) -> None:
+        """Take a reference away; the image stays. Raises NotFound."""
+        try:
+            self._tag_file(Reference.parse(reference)).unlink()
+        except FileNotFoundError:
+            raise NotFound(f"There is no image '{reference}'", remedy="list them with: paas image:list") from None
+
+    def tags(self) -> dict[str, str]:
+        """Return familiar reference -> image id."""
+        found = {}
+        for file in entries(self.root / "tags"):
+            with contextlib.suppress(FileNotFoundError):  # untagged since it was listed
+                found[Reference.parse(unquote(file.name)).familiar] = file.read_text()
+        return found
+
+    def references(self, image_id: str) -> tuple[str, ...]:
+        """Return the familiar references of an image, sorted."""
+        return tuple(sorted(reference for reference, tagged in self.tags().items() if tagged == image_id))
+
+    def remove(self, image: str) -> None:
+        """Remove an image (any name of it) with all its references; `prune` frees its layers. Raises NotFound."""
+        image_id = self.image(image).id
+        for reference in self.references(image_id):
+            self._tag_file(Reference.parse(reference)).unlink(missing_ok=True)
+        self._image_file(image_id).unlink(missing_ok=True)
+
+    def prune(self, keep: Collection[str] = (), *, grace_s: float = GRACE_S) -> tuple[str, ...]:
+        """Remove images that have no reference and are not in `keep` (ids), then layers that no image holds.
+
+        Spares what was made or used less than `grace_s` ago, and layers being made. Returns the ids of removed images.
+        """
+        oldest = self._now() - grace_s
+        wanted = {*keep, *self.tags().values()}
+        doomed = [i for i in self._image_ids() if i not in wanted and modified(self._image_file(i)) < oldest]
+        for image_id in doomed:
+            self._image_file(image_id).unlink(missing_ok=True)
+        held = {layer for image in self.images() for layer in image.layers}
+        self.prune_layers(held, oldest=oldest)
+        return tuple(doomed)
+
+    def sync(self) -> None:
+        """Write the store's filesystem to disk; may take as long as the disk is behind."""
+        run(["sync", "--file-system", str(self.root)])
+
+    def _resolve(self, name: str) -> str:
+        """Return the id that a name means, '' when there is none."""
+        plain = name.removeprefix("sha256:")
+        if len(plain) == ID_LENGTH and _HEX.issuperset(plain):
+            return plain
+        with contextlib.suppress(InvalidInput, FileNotFoundError):
+            return self._tag_file(Reference.parse(name)).read_text()
+        if len(plain) < MIN_PREFIX_LENGTH or not _HEX.issuperset(plain):
+            return ""
+        found = [image_id for image_id in self._image_ids() if image_id.startswith(plain)]
+        if len(found) > 1:
+            raise InvalidInput(f"'{name}' is the beginning of {len(found)} image ids", remedy="give more of its digits")
+        return found[0] if found else ""
+
+    def _read_image(self, image_id: str) -> Image:
+        record = json.loads(self._image_file(image_id).read_bytes())
+        return Image(
+            id=image_id,
+            config=ImageConfig.from_oci(record["config"]),
+            layers=tuple(record["layers"]),
+            created_at=record["created_at"],
+        )
+
+    def _image_ids(self) -> tuple[str, ...]:
+        return tuple(file.stem for file in entries(self.root / "images"))
+
+    def _image_file(self, image_id: str) -> Path:
+        return self.root / "images" / f"{image_id}.json"
+
+    def _tag_file(self, reference: Reference) -> Path:
+        return self.root / "tags" / quote(str(reference), safe="")
+
+    def _replace(self, file: Path, content: str) -> None:
+        """Write a small file by one rename. Unlike atomic_write without fsync: this is on the way of every deploy."""
+        self._make_directories()
+        temporary = file.with_name(f".{secrets.token_hex(8)}")
+        try:
+            temporary.write_text(content)
+            temporary.rename(file)
+        except OSError as exc:
+            temporary.unlink(missing_ok=True)
+            raise disk_problem(exc, file) from exc
