@@ -12,7 +12,9 @@ from paas.errors import InvalidFile, InvalidInput
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _LINE = re.compile(r"(?P<type>[^:\s]+)\s*:\s*(?P<command>.*\S)\s*\Z")
 #: What makes a line more than one simple command: `exec` in front would run only its first part.
-_SHELL_SYNTAX = re.compile(r"[;&|<>()`\n]|\A\s*\w+=|\A\s*(?:cd|export|set|if|for|while|until|case|exec|source|\.|:|\{|!)(?:\s|\Z)")
+_SHELL_SYNTAX = re.compile(
+    r"[;&|<>()`\n]|\A\s*\w+=|\A\s*(?:cd|export|set|if|for|while|until|case|exec|source|\.|:|\{|!)(?:\s|\Z)"
+)
 #: Run once before the switch, never as a process (Heroku release phase).
 RELEASE = "release"
 WEB = "web"
