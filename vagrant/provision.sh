@@ -14,7 +14,6 @@ readonly RUN=/run/paas
 readonly UNITS=/etc/systemd/system
 readonly SSHD_DROP_IN=/etc/ssh/sshd_config.d/paas.conf
 readonly NGINX_INCLUDE=/etc/nginx/conf.d/paas.conf
-readonly NGINX_DEBIAN_DEFAULT=/etc/nginx/sites-enabled/default
 readonly LOG=/var/log/paas-provision.log
 
 # What the code runs or opens, and why.
@@ -82,7 +81,7 @@ parse_options() {
     local label='[a-z0-9]([a-z0-9-]*[a-z0-9])?'
     [[ -z $DOMAIN || $DOMAIN =~ ^$label(\.$label)*$ ]] || die "'$DOMAIN' is not a domain name" "e.g. --domain apps.example.com"
     if [[ -n $SSH_PORT ]]; then
-        [[ $SSH_PORT =~ ^[0-9]{1,5}$ ]] && ((10#$SSH_PORT >= 1 && 10#$SSH_PORT <= 65535)) ||
+        [[ $SSH_PORT =~ ^[1-9][0-9]{0,4}$ && $SSH_PORT -le 65535 ]] ||
             die "'$SSH_PORT' is not a port" "use 1 to 65535, e.g. --ssh-port 2222"
     fi
     [[ $PURGE == no || $UNINSTALL == yes ]] || die "--purge goes with --uninstall" "nothing was changed"
@@ -188,7 +187,7 @@ write_settings() {
         printf '# Settings of paas; every key is explained in docs/settings.md. Apply a change with: systemctl restart paas\n' >"$SETTINGS"
     fi
     [[ -z $DOMAIN ]] || set_setting domain "\"$DOMAIN\""
-    [[ -z $SSH_PORT ]] || set_setting ssh-port "$((10#$SSH_PORT))"
+    [[ -z $SSH_PORT ]] || set_setting ssh-port "$SSH_PORT"
 }
 
 # Set one key and leave every other line of the file as it is.
@@ -242,8 +241,7 @@ install_units() {
 }
 
 wait_until_ready() {
-    local attempt
-    for attempt in {1..120}; do
+    for _ in {1..120}; do
         ! paas version >/dev/null 2>&1 || [[ ! -S $RUN/paas.sock ]] || return 0
         sleep 0.25
     done
