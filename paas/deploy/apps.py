@@ -11,7 +11,7 @@ from paas.deploy.queue import app_turn
 from paas.deploy.routes import apply_routes
 from paas.errors import Conflict, NotFound
 from paas.host import git
-from paas.host.files import remove_tree
+from paas.host.files import move_tree, remove_tree
 from paas.model.app import App, parse_app_name
 from paas.model.container import LABEL_APP, Tenant
 
@@ -56,8 +56,7 @@ def rename(ctx: Context, old: str, new: str) -> App:
             ctx.output.step(f"Starting {new}")
             rollout.start_serving(ctx, deployment_for(ctx, renamed, release, settings_of=old))
         for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
-            if path_of(old).exists():
-                path_of(old).rename(path_of(new))
+            move_tree(path_of(old), path_of(new))
         ctx.state.apps.rename(old, new)
         git.ensure_repo(ctx.paths.repo(new), app=new, owner=ctx.settings.user)
         apply_routes(ctx, renamed)

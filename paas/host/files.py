@@ -53,6 +53,21 @@ def remove_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def move_tree(source: Path, target: Path) -> None:
+    """Move a tree to `target`, into what is there already; a file of the same name is kept at the target."""
+    if not source.exists():
+        return
+    if not target.exists():
+        source.rename(target)
+        return
+    for child in source.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            move_tree(child, target / child.name)
+        elif not (target / child.name).exists():
+            child.rename(target / child.name)
+    remove_tree(source)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockHolder:
     """Who holds a lock: what it is doing, since when (epoch seconds), which process."""
