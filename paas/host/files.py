@@ -46,11 +46,12 @@ def disk_problem(exc: OSError, path: Path) -> HostProblem:
 def remove_tree(path: Path) -> None:
     """Remove a directory tree; a missing one is fine. Links are removed, never followed."""
     try:
-        shutil.rmtree(path)
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
     except FileNotFoundError:
         pass  # gone, which is what we want
-    except NotADirectoryError:
-        path.unlink(missing_ok=True)
 
 
 def move_tree(source: Path, target: Path) -> None:
