@@ -66,13 +66,15 @@ parse_options() {
             --openssh) OPENSSH=yes ;;
             --uninstall) UNINSTALL=yes ;;
             --purge) PURGE=yes ;;
+            --domain=* | --ssh-port=*)
+                set -- "${1%%=*}" "${1#*=}" "${@:2}"
+                continue
+                ;;
             --domain | --ssh-port)
-                (($# > 1)) || die "$1 needs a value" "see: provision.sh --help"
+                [[ -n ${2:-} ]] || die "$1 needs a value" "see: provision.sh --help"
                 if [[ $1 == --domain ]]; then DOMAIN=$2; else SSH_PORT=$2; fi
                 shift
                 ;;
-            --domain=*) DOMAIN=${1#*=} ;;
-            --ssh-port=*) SSH_PORT=${1#*=} ;;
             --help | -h) usage && exit 0 ;;
             *) usage >&2; die "unknown option: $1" ;;
         esac
