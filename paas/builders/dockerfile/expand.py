@@ -1,0 +1,207 @@
+"""`$NAME` and `${NAME<modifier>}` in the words of a Dockerfile, and the scopes the names come from. Pure.
+
+Source: Dockerfile reference ("Environment replacement", "ARG"); BuildKit's frontend/dockerfile/shell for the corners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Arguments that need no ARG to be used by RUN, and that never change a cache key.
+PROXY_ARGS = tuple(
+    name for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY") for name in (base, base.lower())
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPECIAL = frozenset("@*#?-$!0123456789")
+
+
+class ExpansionError(ValueError):
+    """A word that cannot be expanded; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The names a stage knows. ENV always wins over ARG.
+
+    `given` are the values from outside (--build-arg), `outer` what the ARGs before the first FROM say; both take effect in
+    a stage only once it declares the name.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+    outer: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self) -> dict[str, str]:
+        """Return what a word may refer to."""
+        return {**self.args, **self.env}
+
+    def run_env(self) -> dict[str, str]:
+        """Return the environment of RUN: declared arguments, given proxies, ENV."""
+        return {**{k: v for k, v in self.given.items() if k in PROXY_ARGS}, **self.args, **self.env}
+
+    def declare(self, name: str, default: str | None) -> Scope:
+        """Return the scope after `ARG name[=default]`."""
+        value = self.given.get(name, default if default is not None else self.outer.get(name))
+        args = dict(self.args)
+        args.pop(name, None)
+        if value is not None:
+            args[name] = value
+        return Scope(env=self.env, args=args, given=self.given, outer=self.outer)
+
+    def assign(self, name: str, value: str) -> Scope:
+        """Return the scope after `ENV name=value`."""
+        return Scope(env={**self.env, name: value}, args=self.args, given=self.given, outer=self.outer)
+
+
+def expand_word(text: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
+    """Expand one word and remove its quotes. Raises ExpansionError."""
+    return _Expander(text, values, escape).whole()
+
+
+def expand_heredoc(text: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
+    """Expand the body of a here-document: quotes are ordinary characters. Raises ExpansionError."""
+    return _Expander(text, values, escape, quotes=False).whole()
+
+
+class _Expander:
+    """Reads one word from left to right."""
+
+    def __init__(self, text: str, values: Mapping[str, str], escape: str, *, quotes: bool = True) -> None:
+        self._text, self._values, self._escape, self._quotes = text, values, escape, quotes
+        self._at = 0
+
+    def whole(self) -> str:
+        return self._until("")
+
+    def _until(self, stop: str) -> str:
+        """Expand up to the unquoted character `stop` ('' is the end) and step over it."""
+        parts: list[str] = []
+        while self._at < len(self._text):
+            char = self._text[self._at]
+            if stop and char == stop:
+                self._at += 1
+                return "".join(parts)
+            self._at += 1
+            parts.append(self._piece(char))
+        if stop:
+            raise ExpansionError(f"unexpected end of statement while looking for matching {stop}")
+        return "".join(parts)
+
+    def _piece(self, char: str) -> str:
+        if char == "$":
+            return self._dollar()
+        if char == self._escape:
+            return self._take() or char
+        if self._quotes and char == "'":
+            return self._single_quoted()
+        if self._quotes and char == '"':
+            return self._double_quoted()
+        return char
+
+    def _take(self) -> str:
+        char = self._text[self._at : self._at + 1]
+        self._at += len(char)
+        return char
+
+    def _single_quoted(self) -> str:
+        end = self._text.find("'", self._at)
+        if end < 0:
+            raise ExpansionError("unexpected end of statement while looking for matching single-quote")
+        inner, self._at = self._text[self._at : end], end + 1
+        return inner
+
+    def _double_quoted(self) -> str:
+        parts: list[str] = []
+        while (char := self._take()) != '"':
+            if not char:
+                raise ExpansionError("unexpected end of statement while looking for matching double-quote")
+            if char == "$":
+                parts.append(self._dollar())
+            elif char == self._escape:
+                following = self._take()
+                # Inside double quotes only these lose the escape, as in a shell.
+                parts.append(following if following in ('"', "$", self._escape) else char + following)
+            else:
+                parts.append(char)
+        return "".join(parts)
+
+    def _dollar(self) -> str:
+        if self._text.startswith("{", self._at):
+            self._at += 1
+            return self._braced()
+        name = self._name()
+        return self._values.get(name, "") if name else "$"
+
+    def _name(self) -> str:
+        match = _NAME.match(self._text, self._at)
+        if match:
+            self._at = match.end()
+            return match[0]
+        return self._take() if self._text[self._at : self._at + 1] in _SPECIAL else ""
+
+    def _braced(self) -> str:
+        name = self._name()
+        if not name:
+            raise ExpansionError("bad substitution: ${} needs a name")
+        operator = self._take()
+        value = self._values.get(name)
+        if operator == "}":
+            return value or ""
+        if operator == ":":
+            operator, value = self._take(), value or None
+        elif operator in ("#", "%"):
+            return self._trimmed(value, operator)
+        elif operator == "/":
+            return self._replaced(value)
+        if operator not in ("-", "+", "?"):
+            raise ExpansionError(f"unsupported modifier ({operator or 'end of word'}) in substitution" if operator
+                                 else "syntax error: missing '}'")
+        word = self._until("}")
+        if operator == "-":
+            return word if value is None else value
+        if operator == "+":
+            return "" if value is None else word
+        if value is None:
+            raise ExpansionError(f"{name}: {word or 'parameter not set'}")
+        return value
+
+    def _trimmed(self, value: str | None, operator: str) -> str:
+        is_greedy = self._text.startswith(operator, self._at)
+        self._at += is_greedy
+        pattern = self._pattern("}", is_greedy=is_greedy)
+        text = value or ""
+        if operator == "#":
+            match = re.match(pattern, text, re.DOTALL)
+            return text[match.end() :] if match else text
+        ends = range(len(text) + 1) if is_greedy else range(len(text), -1, -1)
+        start = next((i for i in ends if re.fullmatch(pattern, text[i:], re.DOTALL)), None)
+        return text if start is None else text[:start]
+
+    def _replaced(self, value: str | None) -> str:
+        is_global = self._text.startswith("/", self._at)
+        self._at += is_global
+        pattern = self._pattern("/", is_greedy=True)
+        replacement = self._until("}")
+        if not pattern:
+            return value or ""
+        return re.sub(pattern, lambda _: replacement, value or "", count=0 if is_global else 1, flags=re.DOTALL)
+
+    def _pattern(self, stop: str, *, is_greedy: bool) -> str:
+        """Read a shell pattern up to `stop` as a regular expression; `*` and `?` count unless escaped."""
+        many = ".*" if is_greedy else ".*?"
+        parts: list[str] = []
+        while (char := self._take()) != stop:
+            if not char:
+                raise ExpansionError("syntax error: missing '}'")
+            if char == "$":
+                parts.append(re.escape(self._dollar()))
+            elif char == self._escape:
+                parts.append(re.escape(self._take() or char))
+            elif char in "*?":
+                parts.append(many if char == "*" else ".")
+            else:
+                parts.append(re.escape(char))
+        return "".join(parts)
