@@ -142,7 +142,7 @@ class Instance:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tester", "-f", self.key]).expect()
 
     def _share_stack(self) -> None:
-        is_same_disk = os.stat(STACK_IMAGES).st_dev == os.stat(self.root).st_dev
+        is_same_disk = STACK_IMAGES.stat().st_dev == self.root.stat().st_dev
         run(["cp", "-al" if is_same_disk else "-a", STACK_IMAGES, self.root / "images"]).expect()
 
     def write_settings(self, **changes: object) -> None:

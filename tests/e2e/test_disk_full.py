@@ -6,7 +6,6 @@ import os
 
 import pytest
 from e2e.samples import app
-
 from harness import STACK_IMAGES, Instance, loop_disk, run
 
 pytestmark = pytest.mark.e2e

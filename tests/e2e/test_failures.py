@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from e2e.samples import SERVER, app
-
 from harness import Instance, Repository, Result
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from e2e.samples import app
-
 from harness import Instance, Result, run, wait_until
 
 pytestmark = pytest.mark.e2e

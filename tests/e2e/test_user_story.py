@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from e2e.samples import app
-
 from harness import APPS, Instance, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.e2e
 def processes(instance: Instance, name: str) -> dict[str, int]:
     """Return how many processes of each type run."""
     labels = [c["labels"] for c in json.loads(instance.paas("container:ps", "--format", "json").expect().stdout)]
-    types = [l["paas.type"] for l in labels if l.get("paas.app") == name and l.get("paas.kind") == "process"]
+    types = [label["paas.type"] for label in labels if label.get("paas.app") == name and label.get("paas.kind") == "process"]
     return dict(Counter(types))
 
 
@@ -82,7 +81,7 @@ def test_stop_and_start(instance: Instance, app_name: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["plain", "two words", "", "quotes ' and \" and `", "$HOME $(id) \\n \\", "line one\nline two\n", "umlaut äöü ☃", "a=b=c", "-x"],
+    ["plain", "two words", "", "quotes ' and \" and `", "$HOME $(id) \\n \\", "line one\nline two\n", "äöü ☃", "a=b=c", "-x"],
 )
 def test_config_values_arrive_byte_for_byte(instance: Instance, configured_app: str, value: str) -> None:
     instance.paas("config:set", configured_app, f"VALUE={value}").expect()

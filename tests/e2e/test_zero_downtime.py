@@ -9,7 +9,6 @@ from collections import Counter
 
 import pytest
 from e2e.samples import app
-
 from harness import Instance
 
 pytestmark = pytest.mark.e2e
