@@ -104,7 +104,7 @@ class ImageConfig:
 
     def runtime_object(self) -> dict[str, Any]:
         """Return the `config` object of the OCI image configuration, without what is empty."""
-        written = {
+        written: dict[str, Any] = {
             "User": self.user,
             "ExposedPorts": {port: {} for port in self.exposed_ports},
             "Env": [f"{key}={value}" for key, value in self.env],
