@@ -11,10 +11,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from paas.errors import CommandFailed, HostProblem
 from paas.output import trace
 
+PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 #: Kept of a tool's output for the error message.
 TAIL_LINES = 20
 
@@ -22,7 +24,7 @@ TAIL_LINES = 20
 def run(
     argv: Sequence[str],
     *,
-    stdin: bytes | None = None,
+    stdin: bytes | int | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float | None = None,
@@ -32,13 +34,14 @@ def run(
 ) -> str:
     """Run a tool to its end and return its stdout; raise CommandFailed with its last lines.
 
-    `env` replaces the environment. Statuses in `ok` are no failure.
+    `stdin` is what it reads: bytes or an open descriptor. `env` replaces the environment. Statuses in `ok` are no failure.
     """
     trace(" ".join(argv))
+    feed: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": DEVNULL if stdin is None else stdin}
     try:
-        done = subprocess.run(
-            list(argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
-            env=dict(env) if env is not None else None, cwd=cwd, timeout=timeout_s, check=False, pass_fds=tuple(pass_fds),
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+            list(argv), capture_output=True, check=False, pass_fds=tuple(pass_fds),
+            **feed, env=dict(env) if env is not None else None, cwd=cwd, timeout=timeout_s,
         )  # fmt: skip
     except FileNotFoundError as exc:
         raise missing_tool(argv[0]) from exc
@@ -87,6 +90,27 @@ def stream(
     finally:
         if timer is not None:
             timer.cancel()
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    new_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a tool and return at once; the caller waits for it. `PIPE` gives a stream."""
+    trace(" ".join(argv))
+    try:
+        return subprocess.Popen(
+            list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=dict(env) if env is not None else None,
+            pass_fds=tuple(pass_fds), start_new_session=new_session,
+        )  # fmt: skip
+    except FileNotFoundError as exc:
+        raise missing_tool(argv[0]) from exc
 
 
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
