@@ -75,5 +75,11 @@ install_program
 prepare_cgroups
 build_stack
 
+# The installer's own test installs on this machine and removes it again with all data: only where that is wanted.
+selection=()
+if [[ ${CI:-} != true ]]; then
+    echo "-----> Leaving out tests/e2e/test_installation.py, which would replace the installation on this machine: CI=true runs it"
+    selection=(-m 'not machine')
+fi
 export PAAS_TESTS_COMPLETE=1 PATH="$VENV/bin:$PATH"
-exec "$VENV/bin/python" -m pytest -p no:cacheprovider --durations=15 "$@"
+exec "$VENV/bin/python" -m pytest -p no:cacheprovider --durations=15 "${selection[@]}" "$@"

@@ -1,0 +1,95 @@
+"""The installer on this very machine: demo, second run, upgrade, removal. Only where the machine may be changed (CI=true)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import Result, run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.machine]
+
+CHECKOUT = Path(__file__).parent.parent.parent
+NEIGHBOUR = Path("/etc/nginx/conf.d/neighbour.conf")
+
+
+def provision(*options: str) -> Result:
+    """Run the installer with nothing of the test environment in its way."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return run([CHECKOUT / "vagrant" / "provision.sh", *options], env={"PATH": path}, timeout_s=900)
+
+
+def curl(host: str, *, port: int = 80) -> Result:
+    """GET the front page of a host on this machine."""
+    address = f"http://{host}:{port}/"
+    return run(["curl", "-sS", "-o", "-", "-w", "\n%{http_code}", "--resolve", f"{host}:{port}:127.0.0.1", address])
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[Result]:
+    """The first run, with the demo, beside a site that nginx serves already."""
+    NEIGHBOUR.parent.mkdir(parents=True, exist_ok=True)
+    NEIGHBOUR.write_text('server { listen 8099; server_name neighbour.test; return 200 "neighbour\\n"; }\n')
+    yield provision("--demo").expect()
+    NEIGHBOUR.unlink()
+    provision("--uninstall", "--purge")
+
+
+def test_the_demo_prints_a_url_that_answers_and_how_long_it_took(installed: Result) -> None:
+    assert "=====> The app answers at http://hello.localhost/" in installed.stdout
+    assert re.search(r"the push took \d+\.\d{3} s", installed.stdout)
+    assert curl("hello.localhost").stdout.endswith("\n200")
+
+
+def test_another_site_of_nginx_is_still_served(installed: Result) -> None:
+    assert curl("neighbour.test", port=8099).stdout.startswith("neighbour")
+
+
+def test_a_second_run_changes_nothing_and_the_demo_works_again(installed: Result) -> None:
+    settings, target = Path("/etc/paas/paas.toml"), Path("/opt/paas/current")
+    settings.write_text(settings.read_text() + "# mine\nautocreate-apps = true\n")
+    before = (settings.read_text(), target.readlink())
+    again = provision("--demo").expect()
+    assert (settings.read_text(), target.readlink()) == before
+    assert "Installing" not in again.stdout
+    assert "Building the base image" not in again.stdout
+    assert curl("hello.localhost").stdout.endswith("\n200")
+
+
+def test_the_machine_passes_its_own_check(installed: Result) -> None:
+    run(["/usr/local/bin/paas", "doctor"]).expect()
+
+
+def test_openssh_accepts_the_same_keys(installed: Result, tmp_path: Path) -> None:
+    provision("--openssh").expect()
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"]).expect()
+    run(["/usr/local/bin/paas", "ssh-keys:add", "tester"], stdin=(tmp_path / "key.pub").read_text()).expect()
+    ssh = ["ssh", "-i", tmp_path / "key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+           "-o", f"UserKnownHostsFile={tmp_path}/known", "paas@localhost"]  # fmt: skip
+    assert "hello" in run([*ssh, "apps:list"]).expect().stdout.split()
+    assert run([*ssh, "apps:exists", "nobody"]).code == 20
+    assert run([*ssh, "sh", "-c", "id"]).code != 0
+
+
+def test_removal_keeps_the_data_and_a_new_installation_brings_the_apps_back(installed: Result) -> None:
+    provision("--uninstall").expect()
+    assert not Path("/opt/paas").exists()
+    assert shutil.which("paas", path="/usr/local/bin") is None
+    assert curl("hello.localhost").code != 0
+    assert Path("/var/lib/paas/paas.db").exists()
+    assert curl("neighbour.test", port=8099).stdout.startswith("neighbour")
+    provision().expect()
+    assert curl("hello.localhost").stdout.endswith("\n200")
+
+
+def test_purge_leaves_nothing(installed: Result) -> None:
+    provision("--uninstall", "--purge").expect()
+    left = [p for p in ("/var/lib/paas", "/etc/paas", "/run/paas", "/opt/paas", "/etc/nginx/paas") if Path(p).exists()]
+    assert left == []
+    assert "paasb" not in run(["ip", "-o", "link"]).stdout
+    assert [line for line in run(["nft", "list", "tables"]).stdout.splitlines() if "paas" in line] == []
+    assert [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/paas/" in line] == []
