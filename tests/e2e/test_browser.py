@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.samples import app
-from harness import Instance
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from e2e.samples import app
+from harness import Instance
 
 pytestmark = pytest.mark.e2e
 

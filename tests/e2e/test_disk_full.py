@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from e2e.samples import app
 from harness import STACK_IMAGES, Instance, loop_disk, run
 

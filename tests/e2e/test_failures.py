@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from e2e.samples import SERVER, app
 from harness import Instance, Repository, Result
 

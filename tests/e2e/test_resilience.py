@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from e2e.samples import app
 from harness import Instance, Result, run, wait_until
 

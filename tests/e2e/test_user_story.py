@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from e2e.samples import app
 from harness import APPS, Instance, wait_until
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from e2e.samples import app
 from harness import Instance
 
