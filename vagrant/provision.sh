@@ -22,7 +22,7 @@ readonly PACKAGES=(
     golang-github-containers-common      # the seccomp profile that Podman uses
     nftables iproute2                    # NAT and isolation of app networks
     nginx-light libnginx-mod-http-lua lua-resty-core   # the router; upstreams change without a reload
-    mmdebstrap zstd                      # base images from Debian's packages
+    mmdebstrap debian-archive-keyring zstd   # base images from Debian's packages
     skopeo                               # pull and push images
     git openssh-client                   # receive pushes
     curl ca-certificates python3-venv

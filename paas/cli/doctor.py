@@ -1,0 +1,47 @@
+"""`paas doctor`: what this machine lacks, why it matters, and the command that cures it. The checks are in host/doctor.py."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from paas.context import Context
+from paas.host.doctor import Finding, Level, diagnose
+from paas.host.facts import read_facts
+
+_MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
+
+
+@click.command("doctor")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json for monitoring")
+@click.option("--verbose", is_flag=True, help="show the checks that passed, too")
+@click.pass_context
+def doctor(command: click.Context, style: str, verbose: bool) -> None:
+    """Check this machine; say what is missing, why it matters and what to type."""
+    ctx: Context = command.obj
+    findings = diagnose(read_facts(ctx.paths, ctx.settings))
+    if style == "json":
+        ctx.output.plain(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _show(ctx, findings, verbose=verbose)
+    if any(finding.level is Level.PROBLEM for finding in findings):
+        command.exit(1)
+
+
+def _show(ctx: Context, findings: tuple[Finding, ...], *, verbose: bool) -> None:
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        if finding.level is Level.OK and not verbose:
+            continue
+        ctx.output.plain(f"{_MARKS[finding.level]:<8} {finding.check:<{width}}  {finding.found}")
+        if finding.why:
+            ctx.output.plain(f"{'':<8} {'':<{width}}  {finding.why}; type: {finding.remedy}")
+    counts = {level: sum(1 for finding in findings if finding.level is level) for level in Level}
+    ctx.output.plain(
+        f"{counts[Level.OK]} checks passed, {counts[Level.WARNING]} warnings, {counts[Level.PROBLEM]} problems"
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (doctor,)
