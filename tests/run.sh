@@ -14,12 +14,9 @@ exec </dev/null
 ((EUID == 0)) || { echo "the tests make containers and networks: run them as root, sudo $0" >&2; exit 1; }
 
 install_packages() {
-    # The installer knows what the product needs: take its list, so that there is only one.
-    local product wanted missing=() package
-    product=$(sed -n '/^readonly PACKAGES=(/,/^)/p' vagrant/provision.sh | sed '1d;$d;s/#.*//')
-    read -ra wanted <<<"${product//$'\n'/ } ${PACKAGES[*]}"
-    for package in "${wanted[@]}"; do
-        [[ $package != nginx-light || ! -x /usr/sbin/nginx ]] || continue
+    vagrant/provision.sh --prepare
+    local missing=() package
+    for package in "${PACKAGES[@]}"; do
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
     done
     ((${#missing[@]})) || return 0
@@ -29,32 +26,19 @@ install_packages() {
     apt-get -qq -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-create_user() {
-    getent group paas >/dev/null || groupadd --system paas
-    getent passwd paas >/dev/null || useradd --system --gid paas --no-create-home --shell /bin/sh --password '*' paas
-}
-
 # The tests run the checkout itself: an editable install in an environment outside of it.
 install_program() {
     local locks; locks=$(cat vagrant/requirements.lock tests/requirements.lock pyproject.toml | sha256sum)
     [[ $(cat "$VENV/locks" 2>/dev/null) != "$locks$PWD" ]] || return 0
     echo "-----> Making the test environment $VENV"
     rm -rf "$VENV"
-    /usr/bin/python3 -m venv "$VENV"
+    local python=/usr/bin/python3
+    [[ ! -x /usr/bin/python3.11 ]] || python=/usr/bin/python3.11     # Ubuntu 22.04's python3 is older
+    "$python" -m venv "$VENV"
     "$VENV/bin/pip" install -q --disable-pip-version-check --require-hashes -r vagrant/requirements.lock
     "$VENV/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/requirements.lock
     "$VENV/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
     printf %s "$locks$PWD" >"$VENV/locks"
-}
-
-# crun refuses to run while a controller is left on a hybrid host's v2 tree.
-prepare_cgroups() {
-    local unified=/sys/fs/cgroup/unified/cgroup.controllers controller
-    [[ -e $unified ]] || return 0
-    for controller in $(<"$unified"); do
-        mkdir -p "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
-    done
 }
 
 build_stack() {
@@ -70,9 +54,7 @@ build_stack() {
 
 mkdir -p "$PAAS_TEST_ROOT"
 install_packages
-create_user
 install_program
-prepare_cgroups
 build_stack
 
 # The installer's own test installs on this machine and removes it again with all data: only where that is wanted.

@@ -35,6 +35,7 @@ Usage: provision.sh [options]
   --domain D        apps answer at <app>.D (default: localhost)
   --ssh-port N      port of the embedded SSH server (default: 2222)
   --openssh         let the machine's own OpenSSH accept pushes for user paas, too (port 22)
+  --prepare         install only the Debian packages and the user (for tests/run.sh)
   --uninstall       remove everything but apps, images, certificates and settings
   --purge           with --uninstall: remove those as well
   --help            show this
@@ -59,11 +60,12 @@ quietly() {
 }
 
 parse_options() {
-    DEMO=no OPENSSH=no UNINSTALL=no PURGE=no DOMAIN='' SSH_PORT=''
+    DEMO=no OPENSSH=no PREPARE=no UNINSTALL=no PURGE=no DOMAIN='' SSH_PORT=''
     while (($#)); do
         case $1 in
             --demo) DEMO=yes ;;
             --openssh) OPENSSH=yes ;;
+            --prepare) PREPARE=yes ;;
             --uninstall) UNINSTALL=yes ;;
             --purge) PURGE=yes ;;
             --domain=* | --ssh-port=*)
@@ -208,17 +210,6 @@ setting() {
     printf '%s' "${found:-$2}"
 }
 
-# crun refuses to run while a controller is left on a hybrid host's v2 tree; its v1 hierarchy takes it away from there.
-prepare_cgroups() {
-    local unified=/sys/fs/cgroup/unified/cgroup.controllers controller
-    [[ -e $unified ]] || return 0
-    for controller in $(<"$unified"); do
-        say "Mounting the v1 hierarchy of the $controller controller"
-        mkdir -p "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
-    done
-}
-
 start_everything() {
     if has_systemd; then
         install_units
@@ -312,8 +303,21 @@ stop_everything() {
     if has_systemd; then systemctl disable --now paas-containers.service 2>/dev/null || true; fi
 }
 
+# What the kernel still holds once every container is gone: bridges, nft tables, mounts.
+remove_from_kernel() {
+    local prefix name target
+    prefix=$(setting network-prefix paas)
+    for name in $(ip -o link show type bridge | sed -En "s/^[0-9]+: (${prefix}b[0-9]+):.*/\1/p"); do
+        ip link delete "$name"
+    done
+    ! nft list table inet "$prefix" >/dev/null 2>&1 || nft delete table inet "$prefix"
+    awk -v data="$DATA/" -v run="$RUN/" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/self/mounts |
+        tac | while read -r target; do umount -l "$target"; done
+}
+
 uninstall() {
     stop_everything
+    remove_from_kernel
     say "Removing the program, its units and its part of nginx and sshd"
     rm -f "$UNITS/paas.service" "$UNITS/paas-containers.service" "$NGINX_INCLUDE" "$SSHD_DROP_IN" /usr/local/bin/paas
     rm -rf "$PROGRAMS" "$RUN" /etc/nginx/paas
@@ -326,7 +330,7 @@ uninstall() {
     fi
     if [[ $PURGE == yes ]]; then
         say "Removing all apps, images and settings"
-        rm -rf --one-file-system "$DATA" /etc/paas
+        rm -rf --one-file-system "$DATA" /etc/paas "$LOG"
         ! getent passwd paas >/dev/null || userdel paas
         ! getent group paas >/dev/null || groupdel paas
     else
@@ -345,10 +349,10 @@ main() {
     fi
     install_packages
     create_user
+    [[ $PREPARE == no ]] || exit 0
     create_directories
     install_program
     write_settings
-    prepare_cgroups
     start_everything
     build_stack
     configure_openssh

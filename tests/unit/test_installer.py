@@ -30,7 +30,7 @@ def test_a_wrong_option_is_refused(arguments: list[str], complaint: str) -> None
 
 def test_help_lists_every_option() -> None:
     shown = run([PROVISION, "--help"]).expect().stdout
-    assert [o for o in ("--demo", "--domain", "--ssh-port", "--openssh", "--uninstall", "--purge") if o not in shown] == []
+    assert [o for o in ("--demo", "--domain", "--ssh-port", "--openssh", "--prepare", "--uninstall", "--purge") if o not in shown] == []
 
 
 @pytest.mark.integration
