@@ -30,6 +30,8 @@ _DPKG_OPTIONS = (
     "path-exclude=/usr/share/info/*",
     "force-unsafe-io",
 )
+#: Package lists and archives are dead weight in a layer.
+_APT_CONFIG = 'APT::Keep-Downloaded-Packages "false";\nAcquire::GzipIndexes "true";\nAcquire::Languages "none";\n'
 #: How this host's apt reaches its sources. Not its hooks and not how it stores its lists.
 _APT_NETWORK = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv|Check-|Max-ValidTime|By-Hash|Proxy)", re.IGNORECASE)
 #: In a mount namespace of its own, so that nothing stays mounted however this ends.
@@ -159,11 +161,12 @@ def _clean(root: Path, stack: Stack, apt: AptSetup, *, is_base: bool) -> None:
         (root / leftover).unlink(missing_ok=True)
     for written in (root / "etc/apt/sources.list.d").glob("0000*"):
         written.unlink()
-    for directory in ("dev", "tmp", "run"):
+    for directory in ("dev", "tmp"):
         for entry in (root / directory).iterdir() if (root / directory).is_dir() else ():
             remove_tree(entry)
     if is_base:
         (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").rename(root / "etc/dpkg/dpkg.cfg.d/paas")
+        (root / "etc/apt/apt.conf.d/paas").write_text(_APT_CONFIG)
         sources = root / "etc/apt/sources.list.d" / apt.image_sources_file.name
         sources.write_bytes(apt.image_sources_file.read_bytes())
         _copy_keys(root, apt.sources)

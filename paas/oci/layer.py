@@ -20,7 +20,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from paas.errors import HostProblem, InvalidInput
 from paas.oci.digest import Digest
@@ -83,7 +83,7 @@ def pack_layer(diff: Path, stream: BinaryIO) -> PackedLayer:
     output = _HashingStream(stream)
     seen: dict[tuple[int, int], str] = {}
     # errors: file names are bytes; what is not UTF-8 goes through unchanged
-    with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], output), mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         for path, name in _walk(str(diff), ""):
             for member in _members(path, name, seen):
                 if member.isreg() and member.size:
