@@ -1,0 +1,154 @@
+"""Control groups on v2, v1 and hybrid hosts: where containers go, what was used, what is left over. Not limits: crun sets them.
+
+Source: cgroups(7), cgroup-v2.rst, cgroup-v1/memory.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.errors import HostProblem
+from paas.host import kernel
+
+ROOT = Path("/sys/fs/cgroup")
+#: Made by provisioning, `Delegate=yes`: containers are not in our own unit, so they survive its restart.
+DELEGATED = "/paas.slice/paas-containers.service"
+DEFAULT_PARENT = "/paas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchies:
+    """The mounted control group trees. `unified` is the v2 tree, `named` holds every v1 tree by controller."""
+
+    unified: Path | None
+    controllers: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def is_pure_v2(self) -> bool:
+        return self.unified is not None and not self.controllers
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        found = [path for _, path in self.controllers]
+        return tuple(dict.fromkeys([*found, *([self.unified] if self.unified else [])]))
+
+    def root_of(self, controller: str) -> Path | None:
+        """Return the tree that accounts for a controller."""
+        return dict(self.controllers).get(controller, self.unified)
+
+
+def parse_hierarchies(mounts: str) -> Hierarchies:
+    """Find the cgroup mounts in the text of /proc/mounts. Pure."""
+    unified, controllers = None, []
+    for line in mounts.splitlines():
+        _, target, kind, options, *_ = line.split(" ")
+        if not target.startswith(str(ROOT)):
+            continue  # e.g. the view of a container
+        if kind == "cgroup2":
+            unified = unified or Path(target)
+        elif kind == "cgroup":
+            names = [o for o in options.split(",") if o not in ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr")]
+            controllers += [(name, Path(target)) for name in names]
+    return Hierarchies(unified=unified, controllers=tuple(controllers))
+
+
+def hierarchies() -> Hierarchies:
+    """Read the control group mounts of this machine. Raises HostProblem when there are none."""
+    found = parse_hierarchies(Path("/proc/mounts").read_text())
+    if not found.roots:
+        raise HostProblem("No control groups are mounted", remedy="mount cgroup2 on /sys/fs/cgroup, or run: paas doctor")
+    return found
+
+
+def prepare_host() -> tuple[str, ...]:
+    """Mount the v1 trees of controllers that a hybrid host left on v2; crun refuses to run otherwise. Say what was done."""
+    found = hierarchies()
+    if found.unified is None or found.is_pure_v2:
+        return ()
+    done = []
+    for controller in (found.unified / "cgroup.controllers").read_text().split():
+        target = ROOT / controller
+        target.mkdir(exist_ok=True)
+        kernel.mount("cgroup", target, "cgroup", controller)
+        done.append(f"mounted the v1 hierarchy of {controller} on {target}")
+    return tuple(done)
+
+
+def parent_for(setting: str, found: Hierarchies) -> str:
+    """Return the cgroup below which everything of ours lives."""
+    if setting:
+        return "/" + setting.strip("/")
+    delegated = any((root / DELEGATED.lstrip("/")).is_dir() for root in found.roots)
+    return DELEGATED if delegated else DEFAULT_PARENT
+
+
+def tenant_cgroup(parent: str, number: int) -> str:
+    """Return the cgroup that holds a tenant's containers."""
+    return f"{parent}/t{number}"
+
+
+def monitors_cgroup(parent: str) -> str:
+    """Return the cgroup of all conmons: a leaf beside the containers, so neither their limits nor our unit's end hits it."""
+    return f"{parent}/monitors"
+
+
+def make_monitors(found: Hierarchies, parent: str) -> None:
+    """Make the leaf for conmons in the trees by which systemd and `kill everything in a unit` go."""
+    for root in _tracking_roots(found):
+        (root / monitors_cgroup(parent).lstrip("/")).mkdir(parents=True, exist_ok=True)
+
+
+def join_monitors(found: Hierarchies, parent: str, pid: int) -> None:
+    """Move a conmon there."""
+    for root in _tracking_roots(found):
+        path = root / monitors_cgroup(parent).lstrip("/") / "cgroup.procs"
+        try:
+            path.write_text(str(pid))
+        except FileNotFoundError:
+            make_monitors(found, parent)
+            path.write_text(str(pid))
+
+
+def _tracking_roots(found: Hierarchies) -> Iterator[Path]:
+    if found.unified is not None:
+        yield found.unified
+    named = dict(found.controllers).get("name=systemd")
+    if named is not None:
+        yield named
+
+
+def members(found: Hierarchies, cgroup: str) -> tuple[int, ...]:
+    """Return the pids in a cgroup and below it."""
+    pids: set[int] = set()
+    for root in found.roots:
+        for directory, _, _ in os.walk(root / cgroup.lstrip("/")):
+            with contextlib.suppress(OSError):  # it went away meanwhile
+                pids.update(int(line) for line in (Path(directory) / "cgroup.procs").read_text().split())
+    return tuple(sorted(pids))
+
+
+def children(found: Hierarchies, cgroup: str) -> tuple[str, ...]:
+    """Return the names of the cgroups right below, over all trees."""
+    names: set[str] = set()
+    for root in found.roots:
+        with contextlib.suppress(OSError):  # not in this tree
+            names.update(entry.name for entry in os.scandir(root / cgroup.lstrip("/")) if entry.is_dir())
+    return tuple(sorted(names))
+
+
+def remove(found: Hierarchies, cgroup: str) -> bool:
+    """Remove an empty cgroup and what is below it from every tree; say whether all of it is gone."""
+    is_gone = True
+    for root in found.roots:
+        for directory, _, _ in os.walk(root / cgroup.lstrip("/"), topdown=False):
+            try:
+                os.rmdir(directory)
+            except FileNotFoundError:
+                pass  # gone, which is what we want
+            except OSError:
+                is_gone = False  # EBUSY: somebody lives there
+    return is_gone

@@ -1,0 +1,136 @@
+"""conmon: holds a container's streams, log and exit code, so that none of our processes must live for it.
+
+    we --startpipe--> conmon (in its own cgroup) --fork--> crun create
+    we <--syncpipe--- conmon: {"data": <pid of the container's init>} or {"data": -1, "message": ...}
+
+It goes on only after the byte on the start pipe: that is when it has been moved to its cgroup.
+Source: conmon(8); conmon.c, `_OCI_SYNCPIPE`, `_OCI_STARTPIPE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.engines.embedded.crun import Crun
+from paas.engines import Stdio
+from paas.errors import HostProblem
+from paas.host.run import DEVNULL, spawn
+
+PASSTHROUGH = "passthrough"
+_SYNC_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitored:
+    """A container that conmon made: the host pid of its init."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What conmon is told about one container. `log_path` None: it inherits `stdio`, nothing is logged."""
+
+    container: str
+    bundle: Path
+    sockets: Path
+    last: Path
+    log_path: Path | None
+    log_max_bytes: int = 0
+    has_terminal: bool = False
+    keeps_stdin: bool = False
+    stdio: Stdio | None = None
+
+
+def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
+    """Return conmon's command line. Pure."""
+    log = PASSTHROUGH if watch.log_path is None else f"k8s-file:{watch.log_path}"
+    argv = [
+        str(binary),
+        "--api-version", "1",
+        "--cid", watch.container,
+        "--cuuid", watch.container,
+        "--name", watch.container,
+        "--runtime", str(crun.binary),
+        "--bundle", str(watch.bundle),
+        "--persist-dir", str(watch.last),  # exit code and OOM mark land here
+        "--container-pidfile", str(watch.bundle / "pid"),
+        "--conmon-pidfile", str(watch.bundle / "conmon.pid"),
+        "--socket-dir-path", str(watch.sockets),
+        "--log-path", log,
+        "--log-level", "error",
+        "--no-sync-log",  # an fsync of the log at exit is not worth the wait
+    ]  # fmt: skip
+    if watch.log_path is not None and watch.log_max_bytes:
+        argv += ["--log-size-max", str(watch.log_max_bytes)]
+    if watch.has_terminal:
+        argv.append("--terminal")
+    if watch.keeps_stdin:
+        argv += ["--stdin", "--leave-stdin-open"]
+    for option in crun.global_options:
+        argv += ["--runtime-arg", option]
+    return argv
+
+
+def create_monitored(argv: Sequence[str], stdio: Stdio | None, join_cgroup: Callable[[int], None]) -> Monitored:
+    """Start conmon, which creates the container; return when its init waits to be started. Raises HostProblem."""
+    sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
+    start_read, start_write = os.pipe2(os.O_CLOEXEC)
+    try:
+        environment = {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "_OCI_SYNCPIPE": str(sync_write),
+            "_OCI_STARTPIPE": str(start_read),
+        }
+        streams = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else (DEVNULL, DEVNULL, DEVNULL)
+        process = spawn(
+            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment,
+            pass_fds=(sync_write, start_read), new_session=True,
+        )  # fmt: skip
+        os.close(sync_write)
+        os.close(start_read)
+        sync_write = start_read = -1
+        join_cgroup(process.pid)
+        os.write(start_write, b"\0")
+        process.wait()  # it goes on as a daemon
+        return _answer(sync_read)
+    finally:
+        for descriptor in (sync_read, sync_write, start_read, start_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _answer(sync: int) -> Monitored:
+    text = b""
+    while not text.endswith(b"\n"):
+        ready, _, _ = select.select([sync], [], [], _SYNC_TIMEOUT_S)
+        if not ready:
+            raise HostProblem("conmon does not answer", remedy="run: paas doctor")
+        piece = os.read(sync, 4096)
+        if not piece:
+            break
+        text += piece
+    try:
+        said = json.loads(text)
+    except ValueError:
+        raise HostProblem("conmon died before the container was made", remedy="run: paas doctor") from None
+    if said["data"] < 0:
+        raise HostProblem(f"The container could not be made: {runtime_message(said.get('message', ''))}")
+    return Monitored(pid=said["data"])
+
+
+def runtime_message(said: str) -> str:
+    """Return the sentence in what the runtime printed: plain, or JSON lines with `msg`. Pure."""
+    for line in reversed(said.splitlines()):
+        if not line.startswith("{"):
+            return line
+        try:
+            return str(json.loads(line)["msg"])
+        except (ValueError, KeyError):
+            continue
+    return said.strip() or "no message"

@@ -1,0 +1,74 @@
+"""crun's command line. argv are pure functions; the class runs them for one state directory.
+
+Source: crun(1). runc has the same verbs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.errors import CommandFailed, HostProblem
+from paas.host.run import run
+
+CANDIDATES = ("crun", "runc")
+
+
+def find_runtime() -> Path:
+    """Return the OCI runtime of this machine. Raises HostProblem."""
+    for name in CANDIDATES:
+        found = shutil.which(name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        if found:
+            return Path(found)
+    raise HostProblem("No OCI runtime is installed", remedy="apt-get install crun")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crun:
+    """The runtime and where it keeps its own state (below /run: gone at reboot)."""
+
+    binary: Path
+    state: Path
+
+    @property
+    def global_options(self) -> tuple[str, ...]:
+        """Return the options before the verb. Without systemd as manager: cgroups are ours to name."""
+        manager = ("--cgroup-manager", "cgroupfs") if self.binary.name == "crun" else ()
+        return ("--root", str(self.state), *manager)
+
+    def argv(self, *arguments: str) -> list[str]:
+        """Return a whole command line."""
+        return [str(self.binary), *self.global_options, *arguments]
+
+    def start(self, container: str) -> None:
+        """Let a created container's process go on. Raises CommandFailed."""
+        run(self.argv("start", container))
+
+    def delete(self, container: str) -> None:
+        """Kill it if it runs and forget it; fine if it is unknown."""
+        try:
+            run(self.argv("delete", "--force", container))
+        except CommandFailed:
+            if self.knows(container):
+                raise
+
+    def kill(self, container: str, signal: int) -> None:
+        """Signal its init."""
+        run(self.argv("kill", container, str(signal)))
+
+    def knows(self, container: str) -> bool:
+        """Say whether the runtime has a record of it."""
+        return (self.state / container).is_dir()
+
+    def known(self) -> tuple[str, ...]:
+        """Return all ids it has a record of."""
+        try:
+            return tuple(sorted(e.name for e in self.state.iterdir() if e.is_dir() and not e.name.startswith(".")))
+        except FileNotFoundError:
+            return ()
+
+    def exec_argv(self, container: str, process: Path, *, console: Path | None = None) -> list[str]:
+        """Return the command that runs one more process, described by an OCI `process` object in a file."""
+        terminal = ("--console-socket", str(console)) if console is not None else ()
+        return self.argv("exec", "--process", str(process), *terminal, container)

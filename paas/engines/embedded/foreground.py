@@ -1,0 +1,139 @@
+"""Containers that live as long as a call: one-off tasks and build steps. They never outlive their caller on purpose.
+
+The caller holds the container's lock for the whole time; `repair` removes such a container once nobody holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from paas.engines import BuildStep, Stdio, StepResult
+from paas.engines.embedded.attach import attached, join_streams
+from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.making import finish, make, making
+from paas.engines.embedded.mountpoints import missing_mountpoints, remove_mountpoints
+from paas.engines.embedded.record import Record, read_processes
+from paas.engines.embedded.rootfs import unmount_rootfs
+from paas.engines.embedded.running import container_of, launch, signal_init, take_away, wait_for_exit
+from paas.engines.embedded.spec import FIXED_TARGETS
+from paas.errors import Cancelled, CommandFailed
+from paas.model.container import ContainerSpec
+from paas.oci.manifest import ImageConfig
+
+_STOP_WAIT_S = 10.0
+
+
+def run_foreground(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s: float) -> int:
+    """Make, run attached, remove; return the exit code. Raises CommandFailed when the time is over."""
+    image = ground.images.image(spec.image)
+    with making(ground) as home:
+        record = finish(home, make(ground, home, spec, image.layers, image.config, image.id), is_ephemeral=True)
+        try:
+            return _run(ground, record, stdio, timeout_s)
+        finally:
+            take_away(ground, record)
+
+
+@contextlib.contextmanager
+def run_build_step(
+    ground: Ground, step: BuildStep, on_line: Callable[[str], None] | None, stdio: Stdio | None, timeout_s: float
+) -> Iterator[StepResult]:
+    """Run a build step; its changes are there until the context is left. Raises CommandFailed when the time is over."""
+    spec = ContainerSpec(
+        image="", argv=step.argv, tenant=step.tenant, env=step.env, workdir=step.workdir, user=step.user,
+        mounts=step.mounts, network=step.network, limits=step.limits, has_init=True,
+    )  # fmt: skip
+    with making(ground) as home:
+        record = finish(home, make(ground, home, spec, step.layers, ImageConfig(), ""), is_ephemeral=True)
+        try:
+            rootfs = ground.rootfs(home.name)
+            missing = missing_mountpoints(rootfs.root, (*FIXED_TARGETS, *(mount.target for mount in step.mounts)))
+            with _output(on_line, stdio) as streams:
+                exit_code = _run(ground, record, streams, timeout_s)
+            is_oom_killed = container_of(ground, record).is_oom_killed
+            ground.crun.delete(record.id)
+            unmount_rootfs(rootfs)
+            remove_mountpoints(rootfs.upper, missing)
+            yield StepResult(exit_code=exit_code, changes=rootfs.upper, is_oom_killed=is_oom_killed)
+        finally:
+            take_away(ground, record)
+
+
+def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
+    home = ground.home(record.id)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_cancelled_by_signals())
+        try:
+            if record.has_terminal:
+                connection = None
+
+                def connect() -> None:
+                    nonlocal connection
+                    connection = stack.enter_context(attached(ground.sockets, record.id))
+
+                launch(ground, record, before_start=connect)
+                assert connection is not None
+                join_streams(connection, home, stdio, has_terminal=True, sends_stdin=True)
+            else:
+                launch(ground, record, stdio=stdio)
+            code = wait_for_exit(home, timeout_s or None)
+        except (KeyboardInterrupt, Cancelled):
+            if read_processes(home) is not None and signal_init(home, record.stop_signal):
+                wait_for_exit(home, min(record.stop_timeout_s, _STOP_WAIT_S))
+            raise
+        if code is None:
+            raise CommandFailed(record.argv, -signal.SIGKILL, [f"no end after {timeout_s:g} s"])
+        return code
+
+
+@contextlib.contextmanager
+def _output(on_line: Callable[[str], None] | None, stdio: Stdio | None) -> Iterator[Stdio]:
+    """Give a step its descriptors: `stdio`, or an empty stdin and a pipe whose lines go to `on_line`."""
+    with contextlib.ExitStack() as stack:
+        if on_line is None and stdio is not None:
+            yield stdio
+            return
+        empty = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        stack.callback(os.close, empty)
+        stdin = stdio.stdin if stdio is not None else empty
+        if on_line is None:
+            yield Stdio(stdin=stdin, stdout=1, stderr=2)
+            return
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        reader = threading.Thread(target=_read_lines, args=(reading, on_line), daemon=True)
+        reader.start()
+        try:
+            yield Stdio(stdin=stdin, stdout=writing, stderr=writing)
+        finally:
+            os.close(writing)
+            reader.join()
+
+
+def _read_lines(descriptor: int, on_line: Callable[[str], None]) -> None:
+    with open(descriptor, "rb") as stream:
+        for raw in stream:
+            on_line(raw.decode(errors="replace").rstrip("\r\n"))
+
+
+@contextlib.contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into Cancelled, so that the container goes with us; left alone if somebody handles them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        raise Cancelled(f"Stopped by {signal.Signals(number).name}")
+
+    changed = {n: signal.signal(n, cancel) for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, before in changed.items():
+            signal.signal(number, before)
+

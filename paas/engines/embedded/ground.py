@@ -1,0 +1,110 @@
+"""What an engine stands on: paths, tools, image store, cgroups, tenants; each found when first needed. No verbs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from paas.engines.embedded import cgroups
+from paas.engines.embedded.crun import Crun, find_runtime
+from paas.engines.embedded.rootfs import Rootfs
+from paas.engines.embedded.seccomp import seccomp_for
+from paas.engines.embedded.spec import CAPABILITIES
+from paas.engines.embedded.tenancy import Tenancy
+from paas.errors import HostProblem
+from paas.oci.store import ImageStore
+from paas.paths import Paths
+from paas.settings import Settings
+
+SECCOMP_PROFILE = Path("/usr/share/containers/seccomp.json")
+INITS = (Path("/usr/bin/tini-static"), Path("/usr/bin/catatonit"))
+_MAX_OPEN_FILES = 1_048_576
+
+
+class Ground:
+    """The parts of one instance. Safe to share between threads and to inherit by fork."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.tenancy = Tenancy(paths=paths, settings=settings)
+        self.images = ImageStore(paths.images)
+
+    @cached_property
+    def crun(self) -> Crun:
+        return Crun(binary=find_runtime(), state=self.paths.run / "crun")
+
+    @cached_property
+    def conmon(self) -> Path:
+        found = shutil.which("conmon", path="/usr/local/bin:/usr/bin:/usr/libexec/podman")
+        if found is None:
+            raise HostProblem("conmon is not installed", remedy="apt-get install conmon")
+        return Path(found)
+
+    @cached_property
+    def init(self) -> Path:
+        """Return the static init that is bound into containers."""
+        for path in INITS:
+            if path.exists():
+                return path
+        raise HostProblem("No container init is installed", remedy="apt-get install tini")
+
+    @cached_property
+    def hierarchies(self) -> cgroups.Hierarchies:
+        cgroups.prepare_host()
+        return cgroups.hierarchies()
+
+    @cached_property
+    def cgroup_parent(self) -> str:
+        return cgroups.parent_for(self.settings.cgroup_parent, self.hierarchies)
+
+    @cached_property
+    def seccomp(self) -> Mapping[str, Any]:
+        try:
+            profile = json.loads(SECCOMP_PROFILE.read_bytes())
+        except OSError as exc:
+            raise HostProblem(
+                f"The seccomp profile {SECCOMP_PROFILE} is missing", remedy="apt-get install golang-github-containers-common"
+            ) from exc
+        return seccomp_for(profile, CAPABILITIES, platform.machine())
+
+    @property
+    def max_open_files(self) -> int:
+        """Return what a container may open: more than our own hard limit would need CAP_SYS_RESOURCE."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+
+    @property
+    def sockets(self) -> Path:
+        """Return where conmon puts attach sockets. Short: a socket's path has 108 bytes."""
+        return self.paths.run / "attach"
+
+    @property
+    def claims(self) -> Path:
+        return self.paths.containers / ".claims"
+
+    def home(self, container: str) -> Path:
+        """Return a container's directory."""
+        return self.paths.containers / container
+
+    def homes(self) -> tuple[Path, ...]:
+        """Return the directories of all containers, those half made included."""
+        try:
+            return tuple(Path(e.path) for e in os.scandir(self.paths.containers) if not e.name.startswith("."))
+        except FileNotFoundError:
+            return ()
+
+    def rootfs(self, container: str) -> Rootfs:
+        """Return where its root is."""
+        return Rootfs(home=self.home(container), scene=self.paths.run / "containers" / container)
+
+    def cgroup(self, tenant: int, container: str) -> str:
+        """Return a container's cgroup."""
+        return f"{cgroups.tenant_cgroup(self.cgroup_parent, tenant)}/{container}"

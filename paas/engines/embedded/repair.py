@@ -1,0 +1,165 @@
+"""What a crash or a reboot left: found by comparing the kernel with the records, removed newest part first.
+
+A container whose lock is held is being worked on by a living process and is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.engines.embedded import cgroups
+from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.making import discard, drop_stale_claims
+from paas.engines.embedded.publishing import republish
+from paas.engines.embedded.record import container_from, read_processes, read_record
+from paas.engines.embedded.rootfs import unmount_rootfs
+from paas.engines.embedded.running import take_away
+from paas.host.files import remove_tree
+from paas.model.container import NetworkMode
+from paas.network import bridge
+from paas.network.ipam import veth_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """Something that belongs to no container, and how to remove it."""
+
+    description: str
+    remove: Callable[[], object]
+
+
+def repair(ground: Ground) -> tuple[str, ...]:
+    """Remove orphans, bring back what running containers need; say what was done."""
+    done = [*cgroups.prepare_host()]
+    for orphan in find_orphans(ground):
+        orphan.remove()
+        done.append(f"removed {orphan.description}")
+    drop_stale_claims(ground)
+    done += _reconnect(ground)
+    if bridge.interfaces(ground.settings.network_prefix):
+        ground.tenancy.restore_firewall()
+        republish(ground)
+    return tuple(done)
+
+
+def find_orphans(ground: Ground) -> tuple[Orphan, ...]:
+    """Return what is left over. Reads only."""
+    finders = (_dead_homes, _half_started, _scenes, _runtime_states, _cgroups, _interfaces, _sockets)
+    return tuple(orphan for find in finders for orphan in find(ground))
+
+
+def _dead_homes(ground: Ground) -> Iterator[Orphan]:
+    """Directories that were being made or removed, and foreground containers whose caller died."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(ground.paths.containers):
+            if entry.name.startswith(".removed-"):
+                yield Orphan(description=f"the rest of container {entry.name[9:]}", remove=lambda p=entry.path: remove_tree(Path(p)))
+    for home in ground.homes():
+        if _is_locked(home):
+            continue
+        record = read_record(home)
+        if record is None:
+            yield Orphan(description=f"the half-made container {home.name}", remove=lambda h=home: discard(ground, h))
+        elif record.is_ephemeral:
+            yield Orphan(
+                description=f"container {home.name}, whose command was killed", remove=lambda r=record: take_away(ground, r)
+            )
+
+
+def _half_started(ground: Ground) -> Iterator[Orphan]:
+    """Containers that the runtime has made but that nobody recorded as started."""
+    for name in ground.crun.known():
+        home = ground.home(name)
+        record = read_record(home)
+        if record is None or record.is_ephemeral or _is_locked(home) or read_processes(home) is not None:
+            continue
+        yield Orphan(description=f"the half-made start of container {name}", remove=lambda n=name: ground.crun.delete(n))
+
+
+def _runtime_states(ground: Ground) -> Iterator[Orphan]:
+    for name in ground.crun.known():
+        if not ground.home(name).exists():
+            yield Orphan(description=f"the runtime's state of container {name}", remove=lambda n=name: ground.crun.delete(n))
+
+
+def _scenes(ground: Ground) -> Iterator[Orphan]:
+    for name in _names(ground.paths.run / "containers"):
+        if not ground.home(name).exists():
+            yield Orphan(
+                description=f"the mounts of container {name}", remove=lambda n=name: unmount_rootfs(ground.rootfs(n))
+            )
+
+
+def _cgroups(ground: Ground) -> Iterator[Orphan]:
+    found, parent = ground.hierarchies, ground.cgroup_parent
+    for tenant in cgroups.children(found, parent):
+        if not (tenant.startswith("t") and tenant[1:].isdecimal()):
+            continue
+        for name in cgroups.children(found, f"{parent}/{tenant}"):
+            if not ground.home(name).exists():
+                yield Orphan(
+                    description=f"the cgroup of container {name}",
+                    remove=lambda path=f"{parent}/{tenant}/{name}": _end_cgroup(found, path),
+                )
+
+
+def _interfaces(ground: Ground) -> Iterator[Orphan]:
+    prefix = ground.settings.network_prefix
+    known = {veth_name(prefix, home.name) for home in ground.homes()}
+    for name in bridge.interfaces(prefix):
+        if name.startswith(f"{prefix}v") and name not in known:
+            yield Orphan(description=f"the interface {name}", remove=lambda n=name: bridge.remove_interface(n))
+
+
+def _sockets(ground: Ground) -> Iterator[Orphan]:
+    for name in _names(ground.sockets):
+        if not ground.home(name).exists():
+            path = ground.sockets / name
+            yield Orphan(description=f"the attach socket of container {name}", remove=lambda p=path: remove_tree(p))
+
+
+def _reconnect(ground: Ground) -> Iterator[str]:
+    """Make the bridges of running containers again if they are gone, and join the containers to them."""
+    for home in ground.homes():
+        record = read_record(home)
+        if record is None or record.network is not NetworkMode.TENANT or not container_from(home, record).is_running:
+            continue
+        network = ground.tenancy.network(record.tenant)
+        if not bridge.has_bridge(network):
+            ground.tenancy.ensure(record.tenant, with_network=True)
+            yield f"made the bridge {network.bridge} again"
+        if bridge.join_bridge(veth_name(ground.settings.network_prefix, record.id), network):
+            yield f"connected container {record.id} to {network.bridge} again"
+
+
+def _end_cgroup(found: cgroups.Hierarchies, path: str) -> None:
+    for pid in cgroups.members(found, path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    cgroups.remove(found, path)
+
+
+def _is_locked(home: Path) -> bool:
+    try:
+        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True  # gone meanwhile: somebody works here
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _names(directory: Path) -> tuple[str, ...]:
+    with contextlib.suppress(FileNotFoundError):
+        return tuple(sorted(os.listdir(directory)))
+    return ()

@@ -1,0 +1,196 @@
+"""Starting, signalling and ending containers that are made. Callers hold the container's lock where it says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from paas.engines import Stdio
+from paas.engines.embedded import cgroups
+from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
+from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.making import discard, mount_layers, release_claims
+from paas.engines.embedded.publishing import claimed_ports, republish
+from paas.engines.embedded.record import (
+    Processes, Record, boot_id, container_from, forget_start, read_exit, read_processes, start_ticks,
+    write_processes,
+)  # fmt: skip
+from paas.errors import CommandFailed, HostProblem
+from paas.host.files import disk_problem
+from paas.model.container import Container, NetworkMode
+from paas.network import bridge
+from paas.network.ipam import veth_name
+
+#: conmon was killed or the machine went down: nobody knows how it ended.
+UNKNOWN_EXIT = 255
+_EXIT_FILE_WAIT_S = 5.0
+
+
+def launch(
+    ground: Ground, record: Record, *, stdio: Stdio | None = None, before_start: Callable[[], None] | None = None
+) -> None:
+    """Start a container (lock held). With `stdio` it inherits these descriptors and nothing is logged.
+
+    `before_start` is called when its init exists and waits. Raises HostProblem, Conflict; leaves nothing running then.
+    """
+    home = ground.home(record.id)
+    _prepare(ground, home, record)
+    with claimed_ports(ground, record) as publish:
+        argv = conmon_argv(ground.conmon, ground.crun, _watch(ground, home, record, is_logged=stdio is None))
+        try:
+            made = create_monitored(
+                argv, stdio, lambda pid: cgroups.join_monitors(ground.hierarchies, ground.cgroup_parent, pid)
+            )
+            if record.network is NetworkMode.TENANT:
+                bridge.connect(_link(ground, record), made.pid)
+            publish()
+            if before_start is not None:
+                before_start()
+            processes = _processes(home, made.pid)
+            ground.crun.start(record.id)
+            write_processes(home, processes)
+        except BaseException as exc:
+            with contextlib.suppress(CommandFailed, OSError):  # a clean-up failure never hides the first failure
+                ground.crun.delete(record.id)
+            if isinstance(exc, CommandFailed):
+                raise HostProblem(f"Container {record.id} could not be started", output=exc.output) from exc
+            raise
+
+
+def signal_init(home: Path, number: int) -> bool:
+    """Send a signal to a container's init; False when it has ended."""
+    processes = read_processes(home)
+    if processes is None:
+        return False
+    with _pidfd(processes.pid, processes.pid_ticks, processes.boot) as descriptor:
+        if descriptor < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def wait_for_exit(home: Path, timeout_s: float | None) -> int | None:
+    """Wait until a started container has ended and its exit code is written; None when the time is over."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    processes = read_processes(home)
+    if processes is not None:
+        # conmon ends after it has written the exit code; if it was killed, the container's own end must do.
+        for pid, ticks in ((processes.conmon_pid, processes.conmon_ticks), (processes.pid, processes.pid_ticks)):
+            if not _wait_for_process(pid, ticks, processes.boot, deadline):
+                return None
+    code, _ = read_exit(home)
+    return UNKNOWN_EXIT if code is None else code
+
+
+def stop_started(home: Path, record: Record, timeout_s: float) -> None:
+    """Stop signal, wait, SIGKILL, wait."""
+    if not signal_init(home, record.stop_signal) or wait_for_exit(home, timeout_s) is not None:
+        wait_for_exit(home, _EXIT_FILE_WAIT_S)
+        return
+    signal_init(home, signal.SIGKILL)
+    if wait_for_exit(home, _EXIT_FILE_WAIT_S) is None:
+        raise HostProblem(
+            f"Container {record.id} does not end after SIGKILL", remedy="a process hangs in the kernel: see ps -eo stat,wchan,cmd"
+        )
+
+
+def take_away(ground: Ground, record: Record) -> None:
+    """Kill what runs of a container and remove every trace of it (lock held)."""
+    home = ground.home(record.id)
+    if signal_init(home, signal.SIGKILL):
+        wait_for_exit(home, _EXIT_FILE_WAIT_S)
+    if ground.crun.knows(record.id):
+        ground.crun.delete(record.id)
+    with contextlib.suppress(OSError):
+        (ground.sockets / record.id).unlink(missing_ok=True)
+    release_claims(ground, record)
+    discard(ground, home)
+    if record.ports:
+        republish(ground)
+
+
+def container_of(ground: Ground, record: Record) -> Container:
+    """Return the container as it is now."""
+    return container_from(ground.home(record.id), record)
+
+
+def _prepare(ground: Ground, home: Path, record: Record) -> None:
+    """Bring back what a reboot took, forget the last start."""
+    ground.tenancy.ensure(record.tenant, with_network=record.network is NetworkMode.TENANT)
+    if not ground.rootfs(record.id).is_mounted:
+        mount_layers(ground, home, record.layers, record.tenant.number)
+    if ground.crun.knows(record.id):
+        ground.crun.delete(record.id)
+    forget_start(home)
+    ground.crun.state.mkdir(mode=0o711, parents=True, exist_ok=True)
+    ground.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if record.log_path is not None:
+        try:
+            record.log_path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise disk_problem(exc, record.log_path) from exc
+
+
+def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool) -> Watch:
+    return Watch(
+        container=record.id,
+        bundle=home,
+        sockets=ground.sockets,
+        last=home / "last",
+        log_path=record.log_path if is_logged else None,
+        # Twice: the supervisor rotates at the limit; this is what holds while it is not running.
+        log_max_bytes=2 * record.log_max_bytes,
+        has_terminal=record.has_terminal,
+        keeps_stdin=record.keeps_stdin,
+    )
+
+
+def _link(ground: Ground, record: Record) -> bridge.Link:
+    return bridge.Link(
+        name=veth_name(ground.settings.network_prefix, record.id),
+        network=ground.tenancy.network(record.tenant),
+        address=record.address,
+    )
+
+
+def _processes(home: Path, pid: int) -> Processes:
+    conmon_pid = int((home / "conmon.pid").read_text())
+    return Processes(
+        pid=pid,
+        pid_ticks=start_ticks(pid),
+        conmon_pid=conmon_pid,
+        conmon_ticks=start_ticks(conmon_pid),
+        boot=boot_id(),
+        started_at=time.time(),
+    )
+
+
+def _wait_for_process(pid: int, ticks: int, boot: str, deadline: float | None) -> bool:
+    with _pidfd(pid, ticks, boot) as descriptor:
+        if descriptor < 0:
+            return True
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        return bool(select.select([descriptor], [], [], left)[0])
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int, ticks: int, boot: str) -> Iterator[int]:
+    """Open a process by what names it for good: pid, start time, boot. -1 when that one is gone."""
+    try:
+        descriptor = os.pidfd_open(pid) if boot == boot_id() else -1
+    except ProcessLookupError:
+        descriptor = -1
+    try:
+        # Compared after opening: from here on the descriptor can not come to mean another process.
+        yield descriptor if descriptor >= 0 and start_ticks(pid) == ticks else -1
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,133 @@
+"""System calls on mounts and processes that Python 3.11 has no function for. Not policy: callers decide what to mount where.
+
+The numbers of the new calls are the same on every architecture (include/uapi/asm-generic/unistd.h); glibc has wrappers only
+since 2.36. Source: mount_setattr(2), open_tree(2), move_mount(2), openat2(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_MOUNT_ATTR_IDMAP = 0x0010_0000
+_MS_BIND, _MS_PRIVATE = 1 << 12, 1 << 18
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_RESOLVE_IN_ROOT = 0x10
+_CLONE_FS, _CLONE_NEWNET = 0x200, 0x4000_0000
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
+
+
+def mount(source: str, target: Path, kind: str, options: str = "") -> None:
+    """Mount a filesystem. Raises OSError."""
+    _check(
+        _LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(0), options.encode()),
+        f"mount {kind} on {target}",
+    )
+
+
+def bind(source: Path, target: Path) -> None:
+    """Make a file or directory appear at a second place. Raises OSError."""
+    flags = ctypes.c_ulong(_MS_BIND)
+    _check(_LIBC.mount(os.fsencode(source), os.fsencode(target), None, flags, None), f"bind {source} to {target}")
+
+
+def unmount(target: Path) -> bool:
+    """Take a mount, and what is mounted below it, out of the tree, even while in use; say whether there was one."""
+    if _LIBC.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOENT):
+        return False  # not a mount point, which is what we want
+    raise OSError(number, f"unmount {target}: {os.strerror(number)}")
+
+
+def attach_mapped_clone(source: Path, target: Path, user_namespace: int) -> None:
+    """Bind `source` to `target` so that ids on disk appear shifted by the mapping of a user namespace (a descriptor)."""
+    tree = _check(
+        _LIBC.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC),
+        f"clone the mount of {source}",
+    )
+    try:
+        # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
+        attributes = struct.pack("=QQQQ", _MOUNT_ATTR_IDMAP, 0, _MS_PRIVATE, user_namespace)
+        _check(
+            _LIBC.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, ctypes.c_size_t(len(attributes))),
+            f"map the ids of {source}",
+        )
+        _check(
+            _LIBC.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
+            f"attach {source} to {target}",
+        )
+    finally:
+        os.close(tree)
+
+
+def open_in_root(root: Path, path: str, flags: int = os.O_RDONLY) -> int:
+    """Open a path as a process whose root directory is `root` would: links never lead out. Raises OSError."""
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+        return _check(
+            _LIBC.syscall(_SYS_OPENAT2, directory, os.fsencode(path), how, ctypes.c_size_t(len(how))),
+            f"open {path} in {root}",
+        )
+    finally:
+        os.close(directory)
+
+
+def call_in_network(namespace: int, work: Callable[[], None]) -> None:
+    """Call `work` in a network namespace (a descriptor); the calling thread stays where it is."""
+
+    def enter() -> None:
+        _check(_LIBC.setns(namespace, _CLONE_NEWNET), "enter a network namespace")
+        work()
+
+    _call_apart(enter)
+
+
+def call_as_owner(owner: int, directory: Path, work: Callable[[], None]) -> None:
+    """Call `work` in a directory, as uid and gid `owner` towards files, keeping all capabilities; the caller stays as it is."""
+
+    def change() -> None:
+        _check(_LIBC.unshare(_CLONE_FS), "get a working directory of its own")
+        os.chdir(directory)
+        _check(_LIBC.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "keep capabilities")
+        _LIBC.setfsgid(owner)
+        _LIBC.setfsuid(owner)
+        work()
+
+    _call_apart(change)
+
+
+def _call_apart(work: Callable[[], None]) -> None:
+    """Call `work` in a thread that ends with it: namespaces, working directory and ids are a thread's own in Linux."""
+    failure: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            work()
+        except BaseException as exc:  # carried over to the caller
+            failure.append(exc)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
