@@ -30,7 +30,8 @@ def test_a_wrong_option_is_refused(arguments: list[str], complaint: str) -> None
 
 def test_help_lists_every_option() -> None:
     shown = run([PROVISION, "--help"]).expect().stdout
-    assert [o for o in ("--demo", "--domain", "--ssh-port", "--openssh", "--prepare", "--uninstall", "--purge") if o not in shown] == []
+    options = ("--demo", "--domain", "--ssh-port", "--openssh", "--prepare", "--uninstall", "--purge")
+    assert [option for option in options if option not in shown] == []
 
 
 @pytest.mark.integration
