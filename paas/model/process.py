@@ -18,6 +18,8 @@ _SHELL_SYNTAX = re.compile(
 #: Run once before the switch, never as a process (Heroku release phase).
 RELEASE = "release"
 WEB = "web"
+#: ENTRYPOINT of a buildpack image: it takes a whole shell line as one argument. Source: Buildpacks platform spec, "Launch".
+LAUNCHER = "/cnb/launcher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ def command_line(process: ProcessType, entrypoint: tuple[str, ...] = ()) -> tupl
     """
     if process.argv:
         return process.argv
+    if entrypoint == (LAUNCHER,):
+        return (LAUNCHER, process.command)
     if entrypoint:
         return (*entrypoint, *shlex.split(process.command))
     prefix = "" if _SHELL_SYNTAX.search(process.command) else "exec "

@@ -1,0 +1,151 @@
+"""BuildpackBuilder: the lifecycle's phases in order. Two containers a build, one for detect and one for build.
+
+Source: buildpack spec. What is faster here than in the reference lifecycle: changes.py and workspace.py say how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from paas.builders import BuildRequest
+from paas.builders.buildpack import export
+from paas.builders.buildpack.buildpack import load_order
+from paas.builders.buildpack.container import BuildContainer, build_env
+from paas.builders.buildpack.launch import Launch, Process, combine, parse_launch
+from paas.builders.buildpack.plan import BuildPlan
+from paas.builders.buildpack.restore import load_kept, save_kept
+from paas.builders.buildpack.untrusted import read_toml
+from paas.builders.buildpack.workspace import Workspace
+from paas.builders.host_config import host_config_env, host_config_mounts
+from paas.engines import Engine
+from paas.errors import BuildFailed, HostProblem, InvalidFile
+from paas.host.files import remove_tree
+from paas.model.process import ProcessType, parse_procfile
+from paas.model.release import BuildResult
+from paas.oci.stacks import run_reference, stack_reference
+from paas.oci.store import Image, ImageStore
+from paas.paths import Paths
+from paas.settings import Settings
+
+
+class BuildpackBuilder:
+    """Builds any tree that one of the buildpacks of buildpacks/order.toml recognises."""
+
+    name = "buildpack"
+
+    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None:
+        self._engine, self._paths, self._settings = engine, paths, settings
+        self._store = ImageStore(paths.images)
+
+    def detect(self, tree: Path) -> bool:
+        """Say whether there is anything to look at; which buildpack fits, `build` finds out in a container."""
+        return next(tree.iterdir(), None) is not None
+
+    def validate(self, tree: Path) -> None:
+        """Check the Procfile. Raises InvalidFile."""
+        read_procfile(tree, "Procfile")
+
+    def build(self, request: BuildRequest) -> BuildResult:
+        """Build the image. Raises BuildFailed or InvalidFile."""
+        tree, store = request.source.tree, self._store
+        order = load_order(self._buildpacks)
+        procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
+        run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
+        kept = load_kept(request.cache, store)
+        with store.new_layer() as app_layer, self._workspace(app_layer.diff / "workspace") as workspace:
+            workspace.prepare(tree, request.env)
+            container = self._container(request, build_stack, workspace, base=export.base_layer(store, run_stack))
+            plan = container.detect(order)
+            with container.build(plan, kept) as upper:
+                launches = _launches(upper, plan)
+                new = export.store_layers(store, upper, plan.buildpacks, kept)
+            processes = _require(combine(launches, procfile), plan)
+            launch_layers = tuple(layer for layer in new.layers if layer.types.is_launch)
+            text = export.launch_text(store, launch_layers, plan.buildpacks, processes)
+            export.write_launch(app_layer.diff, text)
+            layers = (
+                *run_stack.layers, export.base_layer(store, run_stack),
+                *(layer.layer for layer in launch_layers), app_layer.commit(),
+            )  # fmt: skip
+        image = store.create_image(
+            export.image_config(run_stack.config, processes, text, _labels(plan, launches)), layers
+        )
+        if new != kept:
+            save_kept(request.cache, request.app, new, store)
+        types = tuple(process.process_type(has_env=process.type in text.process_types) for process in processes)
+        return BuildResult(image=image.id, processes=types, builder=self.name)
+
+    @property
+    def _buildpacks(self) -> Path:
+        return self._paths.share / "buildpacks"
+
+    def _stack(self, reference_of: Callable[[str], str]) -> Image:
+        reference = reference_of(self._settings.stack)
+        image = self._store.find_image(reference)
+        if image is None:
+            raise HostProblem(
+                f"The base image {reference} has not been built", remedy=f"run: paas stacks:build {self._settings.stack}"
+            )
+        return image
+
+    @contextlib.contextmanager
+    def _workspace(self, app: Path) -> Iterator[Workspace]:
+        self._paths.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="build-", dir=self._paths.work))
+        try:
+            yield Workspace(app=app, scratch=scratch, buildpacks=self._buildpacks, owner=export.USER_ID)
+        finally:
+            remove_tree(scratch)
+
+    def _container(self, request: BuildRequest, stack: Image, workspace: Workspace, *, base: str) -> BuildContainer:
+        inherits = self._settings.build_inherit_host_config
+        layers = tuple(self._store.layer_dir(layer) for layer in stack.layers)
+        host_env = host_config_env() if inherits else {}
+        return BuildContainer(
+            engine=self._engine,
+            request=request,
+            workspace=workspace,
+            layers=(*stack.layers, base),
+            env=build_env(dict(stack.config.env), host_env, stack=self._settings.stack),
+            host_mounts=host_config_mounts(layers) if inherits else (),
+            deadline=time.monotonic() + request.timeout_s,
+        )
+
+
+def read_procfile(tree: Path, name: str) -> tuple[ProcessType, ...]:
+    """Return the Procfile's process types, none without one. Raises InvalidFile with the line."""
+    file = tree / name
+    if not file.is_file() or not file.resolve().is_relative_to(tree.resolve()):
+        return ()
+    try:
+        return parse_procfile(file.read_text(), file=name)
+    except UnicodeDecodeError as exc:
+        raise InvalidFile(name, 0, "is not UTF-8 text") from exc
+
+
+def _launches(upper: Path, plan: BuildPlan) -> tuple[Launch, ...]:
+    return tuple(
+        parse_launch(read_toml(upper, f"layers/{b.layers_name}/launch.toml"), api=b.api, buildpack=b.id)
+        for b in plan.buildpacks
+    )
+
+
+def _require(processes: tuple[Process, ...], plan: BuildPlan) -> tuple[Process, ...]:
+    if not processes:
+        names = ", ".join(buildpack.id for buildpack in plan.buildpacks)
+        raise BuildFailed(
+            f"This is a {names} app, but nothing says how to start it",
+            remedy="add a file named Procfile with a line like: web: python app.py",
+        )
+    return processes
+
+
+def _labels(plan: BuildPlan, launches: Sequence[Launch]) -> dict[str, str]:
+    built = {"buildpacks": [{"id": buildpack.id, "version": buildpack.version} for buildpack in plan.buildpacks]}
+    labels = {"io.buildpacks.build.metadata": json.dumps(built)}
+    return labels | {key: value for launch in launches for key, value in launch.labels}

@@ -1,0 +1,1 @@
+"""Files that are seen inside containers: mounted at /cnb/lifecycle during a build, or copied into the image (launcher.sh)."""
