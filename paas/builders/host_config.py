@@ -37,6 +37,9 @@ _PASSED = re.compile(
 )
 _GO_ENV = re.compile(r"(GO(?:PROXY|SUMDB|NOSUMDB|NOPROXY|PRIVATE|INSECURE|VCS))=(.+)")
 _APT_NETWORK = re.compile(rb"Acquire(::|\s*\{\s*)(https?|ftp|Retries|Check-|ForceIPv|Proxy)", re.I)
+_DEFAULT_SOURCES = (
+    "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources", "etc/apt/sources.list.d/ubuntu.sources",
+)  # fmt: skip
 _RELEASE = re.compile(r'^(ID|VERSION_ID|VERSION_CODENAME)="?([^"\n]*)"?$', re.M)
 
 
@@ -85,7 +88,13 @@ def apt_sources(layers: Sequence[Path], *, host: Path = Path("/")) -> tuple[Host
     found = [host / "etc/apt/sources.list", *_files(host / "etc/apt/sources.list.d", (".list", ".sources"))]
     found += [*_files(host / "etc/apt/keyrings", ()), *_files(host / "etc/apt/trusted.gpg.d", ())]
     files = (HostFile(source=file, target=f"/{file.relative_to(host)}") for file in found if file.is_file())
-    return tuple(file for file in files if not _is_same_in(layers, file))
+    changed = tuple(file for file in files if not _is_same_in(layers, file))
+    if not any(file.target.startswith("/etc/apt/sources") for file in changed):
+        return changed
+    # The image's own would still be asked: an empty file stands in for those that the host does not have.
+    unwanted = (name for name in _DEFAULT_SOURCES if not (host / name).exists())
+    present = (name for name in unwanted if any((layer / name).is_file() for layer in layers))
+    return (*changed, *(HostFile(source=Path("/dev/null"), target=f"/{name}") for name in present))
 
 
 def os_release(root: Path) -> str:

@@ -9,7 +9,6 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NoReturn
 
 from paas.builders.dockerfile import flags as flag
@@ -40,18 +39,6 @@ from paas.errors import InvalidFile
 
 STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*\Z")
 _NO_TRIGGER = ("FROM", "MAINTAINER", "ONBUILD")
-
-
-def read_dockerfile(path: Path, *, shown_as: str = "") -> Dockerfile:
-    """Read and parse a file. Raises InvalidFile."""
-    file = shown_as or path.name
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise InvalidFile(file, 0, "there is no such file", remedy=f"add a {file} to the repository") from None
-    except UnicodeDecodeError as exc:
-        raise InvalidFile(file, 0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}") from exc
-    return parse_dockerfile(text, file=file)
 
 
 def parse_dockerfile(text: str, *, file: str = "Dockerfile") -> Dockerfile:

@@ -1,0 +1,73 @@
+"""DockerfileBuilder: an app with a Dockerfile -> an image, on the embedded engine, without Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paas.builders import BuildRequest
+from paas.builders.dockerfile.build import DockerfileBuild, scratch_directory
+from paas.builders.dockerfile.hosted import HostedStep
+from paas.builders.dockerfile.instructions import Dockerfile
+from paas.builders.dockerfile.order import DOCKERFILE, BuildOrder, order_from
+from paas.builders.dockerfile.parser import parse_dockerfile
+from paas.builders.dockerfile.plan import plan_build
+from paas.builders.dockerfile.stage import exposed_ports
+from paas.builders.dockerfile.tree import LayeredTree
+from paas.engines import Engine
+from paas.errors import InvalidFile
+from paas.model.process import WEB, ProcessType
+from paas.model.release import BuildResult
+from paas.oci.manifest import host_platform
+from paas.oci.store import Image, ImageStore
+from paas.paths import Paths
+from paas.settings import Settings
+
+
+class DockerfileBuilder:
+    """Builds trees that have a Dockerfile. Its own process is the image's entrypoint and command, as `web`."""
+
+    name = "dockerfile"
+
+    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None:
+        self._engine, self._paths, self._settings = engine, paths, settings
+
+    def detect(self, tree: Path) -> bool:
+        """Say whether there is a Dockerfile. Reads only."""
+        return LayeredTree([tree]).find(DOCKERFILE) is not None
+
+    def validate(self, tree: Path) -> None:
+        """Parse the Dockerfile, if it is where it usually is, and look at its stages. Raises InvalidFile."""
+        if self.detect(tree):
+            plan_build(read_dockerfile(tree, DOCKERFILE), platform=host_platform())
+
+    def build(self, request: BuildRequest) -> BuildResult:
+        """Build the image. Raises BuildFailed, InvalidFile, Cancelled."""
+        order = order_from(request)
+        image = build_image(order, engine=self._engine, paths=self._paths, settings=self._settings)
+        argv = image.config.entrypoint + image.config.cmd
+        processes = (ProcessType(name=WEB, argv=argv),) if argv else ()
+        return BuildResult(
+            image=image.id, processes=processes, ports=exposed_ports(image.config), builder=self.name
+        )  # fmt: skip
+
+
+def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Settings) -> Image:
+    """Build one Dockerfile; tag the image when the order has a reference. Raises BuildFailed, InvalidFile, Cancelled."""
+    dockerfile = read_dockerfile(order.tree, order.dockerfile)
+    plan = plan_build(dockerfile, target=order.target, build_args=order.build_args, platform=host_platform())
+    store = ImageStore(paths.images)
+    hosted = HostedStep(store, is_on=settings.build_inherit_host_config)
+    with scratch_directory(paths.work) as scratch:
+        build = DockerfileBuild(order, plan, store=store, engine=engine, hosted=hosted, scratch=scratch)
+        return build.run()
+
+
+def read_dockerfile(tree: Path, name: str) -> Dockerfile:
+    """Read a Dockerfile inside a tree; a link in the tree does not lead out of it. Raises InvalidFile."""
+    entry = LayeredTree([tree]).find(name)
+    if entry is None or not entry.is_file:
+        raise InvalidFile(name, 0, "there is no such file", remedy=f"add a {name} to the repository")
+    try:
+        return parse_dockerfile(Path(entry.real).read_text(), file=name)
+    except UnicodeDecodeError as exc:
+        raise InvalidFile(name, 0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}") from exc

@@ -1,0 +1,139 @@
+"""RUN --mount: what a build step sees besides its layers. Nothing of it ends in the layer.
+
+Source: Dockerfile reference, "RUN --mount".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.builders.dockerfile.copy import CopyError
+from paas.builders.dockerfile.instructions import Run, RunMount
+from paas.builders.dockerfile.stage import workdir_path
+from paas.builders.dockerfile.tree import Entry, LayeredTree
+from paas.builders.dockerfile.writer import Attributes, LayerWriter
+from paas.model.container import Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMounts:
+    """The mounts of one RUN and the variables that `type=secret,env=` gives it."""
+
+    mounts: tuple[Mount, ...]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountSources:
+    """Where mounts come from: trees by `from=` ('' is the context), the app's caches, its config vars, a scratch directory.
+
+    `scratch` is removed by its owner, who lets nobody but root look into it.
+    """
+
+    tree: Callable[[str], LayeredTree]
+    caches: Path
+    secrets: Mapping[str, str]
+    scratch: Path
+
+
+def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
+    """Make the mounts of one RUN ready. Raises CopyError for a source that is not there."""
+    mounts: list[Mount] = []
+    env: dict[str, str] = {}
+    for asked in run.mounts:
+        target = workdir_path(workdir, asked.target)
+        if asked.kind == "bind":
+            mounts.append(_bind(asked, target, sources))
+        elif asked.kind == "cache":
+            mounts.append(_cache(asked, target, sources))
+        elif asked.kind == "tmpfs":
+            mounts.append(Mount(target=target, size_bytes=asked.size_bytes))
+        elif asked.kind == "secret":
+            _add_secret(asked, workdir, sources, mounts, env)
+        elif asked.is_required:
+            raise CopyError("an SSH agent is not offered to builds: use --mount=type=secret with a deploy key")
+    return StepMounts(mounts=tuple(mounts), env=env)
+
+
+def copy_tree(tree: LayeredTree, path: str, target: Path) -> None:
+    """Copy a directory of a tree as one plain directory."""
+    writer = LayerWriter(target, ())
+    base = len(path) + 1 if path else 0
+    for entry in tree.walk(path):
+        if entry.is_directory:
+            writer.directory(entry.path[base:], _own(entry))
+        else:
+            writer.copy(entry, entry.path[base:], _own(entry))
+    writer.finish()
+
+
+def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
+    tree = sources.tree(asked.origin)
+    entry = tree.find(asked.source or "/")
+    if entry is None:
+        raise CopyError(f'"/{asked.source.lstrip("/")}": not found')
+    on_disk = tree.sole_directory(entry.path)
+    if asked.is_read_only and on_disk is not None:
+        return Mount(target=target, source=on_disk, is_read_only=True)
+    copied = Path(tempfile.mkdtemp(dir=sources.scratch))
+    copied.chmod(0o755)
+    if entry.is_directory:
+        copy_tree(tree, entry.path, copied)
+    else:
+        name = posixpath.basename(entry.path)
+        LayerWriter(copied, ()).copy(entry, name, _own(entry))
+        copied = copied / name
+    return Mount(target=target, source=copied, is_read_only=asked.is_read_only)
+
+
+def _cache(asked: RunMount, target: str, sources: MountSources) -> Mount:
+    name = hashlib.sha256((asked.id or target).encode()).hexdigest()[:32]
+    directory = sources.caches / name
+    if not directory.is_dir():
+        with tempfile.TemporaryDirectory(dir=_made(sources.caches), prefix=".new-") as parent:
+            fresh = Path(parent) / name
+            fresh.mkdir()
+            if asked.origin:
+                tree = sources.tree(asked.origin)
+                copy_tree(tree, tree.resolve(asked.source or "/"), fresh)
+            os.chown(fresh, asked.uid, asked.gid)
+            fresh.chmod(int(asked.mode or "755", 8))
+            fresh.rename(directory)
+    return Mount(target=target, source=directory, is_read_only=asked.is_read_only)
+
+
+def _add_secret(
+    asked: RunMount, workdir: str, sources: MountSources, mounts: list[Mount], env: dict[str, str]
+) -> None:
+    """Give a config var of the app to this one step, as a file, a variable or both."""
+    name = asked.id or posixpath.basename(asked.target) or asked.env
+    value = sources.secrets.get(name)
+    if value is None:
+        if asked.is_required:
+            raise CopyError(f"secret {name}: not found. Set it with: paas config:set <app> {name}=...")
+        return
+    if asked.env:
+        env[asked.env] = value
+    if asked.target or not asked.env:
+        file = Path(tempfile.mkdtemp(dir=sources.scratch)) / "secret"
+        file.write_text(value)
+        os.chown(file, asked.uid, asked.gid)
+        file.chmod(int(asked.mode or "400", 8))
+        target = workdir_path(workdir, asked.target or f"/run/secrets/{name}")
+        mounts.append(Mount(target=target, source=file, is_read_only=True))
+
+
+def _own(entry: Entry) -> Attributes:
+    status = entry.status
+    return Attributes(mode=entry.mode, uid=status.st_uid, gid=status.st_gid, mtime_ns=status.st_mtime_ns)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory

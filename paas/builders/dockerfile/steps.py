@@ -1,0 +1,232 @@
+"""The steps that make layers: RUN on the engine, COPY and ADD by hand, the directory of WORKDIR.
+
+A layer is looked up by what it is made from: the layers below it, the command or the files, the environment. Only a step
+that succeeded is stored, so a killed build leaves nothing that a later one could take for done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from paas.builders.dockerfile.accounts import find_owner
+from paas.builders.dockerfile.context import FileDigests, digest_entries
+from paas.builders.dockerfile.copy import CopyError, CopyOrder, destination_path, find_sources, perform_copy
+from paas.builders.dockerfile.expand import PROXY_ARGS
+from paas.builders.dockerfile.fetch import check_digest, download, is_git, is_url, url_name
+from paas.builders.dockerfile.hosted import HostedStep
+from paas.builders.dockerfile.ignore import IgnoreRules, parse_ignore
+from paas.builders.dockerfile.instructions import Copy, Run
+from paas.builders.dockerfile.mounts import MountSources, prepare_mounts
+from paas.builders.dockerfile.order import BuildOrder
+from paas.builders.dockerfile.stage import StageState, run_argv
+from paas.builders.dockerfile.tree import Entry, LayeredTree
+from paas.builders.dockerfile.writer import LayerWriter
+from paas.engines import BuildStep, Engine
+from paas.errors import BuildFailed, CommandFailed
+from paas.host.files import disk_problem
+from paas.host.run import TAIL_LINES
+from paas.model.container import NetworkMode
+from paas.oci.store import ImageStore
+
+
+class Origin:
+    """Where COPY --from and bind mounts take files from: a tree, and what its content depends on."""
+
+    def __init__(self, tree: LayeredTree, layers: Sequence[str] | None) -> None:
+        self.tree, self.layers = tree, layers
+
+    @property
+    def is_context(self) -> bool:
+        return self.layers is None
+
+
+class LayerSteps:
+    """Makes the layers of one build. `origin` finds the tree of a `from=` ('' is the context)."""
+
+    def __init__(
+        self, order: BuildOrder, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Path,
+        origin: Callable[[str], Origin],
+    ) -> None:  # fmt: skip
+        self._order, self._store, self._engine, self._hosted = order, store, engine, hosted
+        self._scratch, self._origin = scratch, origin
+        self._digests = FileDigests(order.cache / "digests.json")
+        self._deadline = time.monotonic() + order.timeout_s if order.timeout_s else 0.0
+
+    def finish(self) -> None:
+        """Keep what the next build can use."""
+        self._digests.save()
+
+    def root(self, state: StageState) -> LayeredTree:
+        """Return the stage's root file system so far."""
+        return LayeredTree(self._directories(state.layers))
+
+    def workdir(self, state: StageState) -> str | None:
+        """Return a layer with the working directory, None when it is there already. Raises CopyError."""
+        path = state.workdir
+        entry = self.root(state).find(path)
+        if entry is not None:
+            if not entry.is_directory:
+                raise CopyError(f"cannot make working directory {path}: it is a file")
+            return None
+        key = _key("workdir", state.layers, path)
+        return self._cached(key, quiet=True) or self._written(key, state, lambda writer: writer.directory(path))
+
+    def copy(self, state: StageState, copy: Copy) -> str:
+        """Return the layer of COPY or ADD. Raises CopyError."""
+        origin = self._origin(copy.origin)
+        excludes = parse_ignore(copy.excludes)
+        downloads, digests = self._download(copy)
+        found = iter(find_sources(_without_urls(copy), origin.tree))
+        entries: list[Entry] = []
+        for source in copy.sources:
+            if source in downloads:
+                entries.append(downloads[source])
+        entries += list(found)
+        if origin.is_context:
+            paths = [entry.path for entry in entries if entry not in downloads.values()]
+            digests.append(digest_entries(origin.tree, paths, self._digests, excludes=excludes))
+        else:
+            digests += origin.layers or ()
+        destination = destination_path(state.workdir, copy.destination)
+        owner = find_owner(copy.chown, self.root(state)) if copy.chown else (0, 0) if origin.is_context else None
+        key = _key(
+            "add" if copy.is_add else "copy", state.layers, digests, copy.sources, destination, owner, copy.chmod,
+            copy.excludes, [(h.name, h.content) for h in copy.heredocs], copy.keeps_parents, copy.unpacks,
+        )  # fmt: skip
+        order = CopyOrder(
+            copy=copy, tree=origin.tree, entries=tuple(entries), destination=destination, owner=owner,
+            excludes=excludes, downloads=tuple(downloads.values()),
+        )  # fmt: skip
+        return self._cached(key) or self._written(key, state, lambda writer: perform_copy(order, writer))
+
+    def run(self, state: StageState, run: Run) -> str:
+        """Return the layer of RUN. Raises BuildFailed with the command's last lines, CopyError."""
+        argv = run_argv(run, state.shell)
+        env = state.scope.run_env()
+        key = self._run_key(state, run, argv, env)
+        cached = self._cached(key)
+        if cached is not None:
+            return cached
+        sources = MountSources(
+            tree=lambda name: self._origin(name).tree, caches=self._order.cache / "mounts",
+            secrets=self._order.secrets, scratch=self._scratch,
+        )  # fmt: skip
+        prepared = prepare_mounts(run, state.workdir, sources)
+        hosted = self._hosted.prepare(state.layers)
+        step = BuildStep(
+            layers=hosted.layers,
+            argv=argv,
+            env={**hosted.env, **env, **prepared.env},
+            user=state.config.user,
+            workdir=state.workdir,
+            mounts=(*hosted.mounts, *prepared.mounts),
+            network=NetworkMode.NONE if run.network == "none" else NetworkMode.TENANT,
+            limits=self._order.limits,
+            tenant=self._order.tenant,
+        )
+        return self._execute(step, run, key)
+
+    def _execute(self, step: BuildStep, run: Run, key: str) -> str:
+        last: deque[str] = deque(maxlen=TAIL_LINES)
+
+        def hear(line: str) -> None:
+            last.append(line)
+            self._order.output.detail(line)
+
+        where = f"{self._order.dockerfile}:{run.line}"
+        try:
+            with self._engine.build_step(step, on_line=hear, timeout_s=self._time_left(where)) as result:
+                if result.exit_code == 0:
+                    self._hosted.clean(result.changes)
+                    return self._store.adopt_layer(result.changes, content_key=key)
+                killed = " (out of memory: the build's memory limit was reached)" if result.is_oom_killed else ""
+                status = result.exit_code
+        except CommandFailed as exc:
+            raise BuildFailed(
+                f"{where}: the build did not end within {self._order.timeout_s:.0f} s\n    {run.line} | {run.text}",
+                output=tuple(last), remedy="make the step faster, or raise build-timeout-s in paas.toml",
+            ) from exc  # fmt: skip
+        raise BuildFailed(
+            f'{where}: "{" ".join(run.text.split())}" did not complete successfully: exit code: {status}{killed}',
+            output=tuple(last), remedy="change the command and push again",
+        )  # fmt: skip
+
+    def _run_key(self, state: StageState, run: Run, argv: Sequence[str], env: Mapping[str, str]) -> str:
+        declared = {**state.scope.args, **state.scope.env}
+        keyed = {name: value for name, value in env.items() if name in declared or name not in PROXY_ARGS}
+        mounts: list[object] = []
+        for mount in run.mounts:
+            mounts.append(repr(mount))
+            if mount.kind == "bind":
+                origin = self._origin(mount.origin)
+                path = origin.tree.resolve(mount.source or "/")
+                mounts.append(origin.layers if not origin.is_context else digest_entries(
+                    origin.tree, [path], self._digests, excludes=IgnoreRules()))
+            elif mount.kind in ("cache", "secret"):
+                mounts.append(self._order.tenant.name)  # what one app's secrets made is for no other app
+        user = state.config.user
+        return _key("run", state.layers, argv, sorted(keyed.items()), user, state.workdir, mounts, run.network)
+
+    def _cached(self, key: str, *, quiet: bool = False) -> str | None:
+        layer = self._store.find_layer(key) if self._order.uses_cache else None
+        if layer is not None and not quiet:
+            self._order.output.detail(" ---> Using cache")
+        return layer
+
+    def _written(self, key: str, state: StageState, write: Callable[[LayerWriter], object]) -> str:
+        with self._store.new_layer() as pending:
+            try:
+                write(LayerWriter(pending.diff, self._directories(state.layers)))
+            except OSError as exc:
+                raise disk_problem(exc, pending.diff) from exc
+            return pending.commit(content_key=key)
+
+    def _download(self, copy: Copy) -> tuple[dict[str, Entry], list[str]]:
+        """Fetch ADD's URLs; return them as entries, and what tells their content apart."""
+        found: dict[str, Entry] = {}
+        digests: list[str] = []
+        for source in copy.sources if copy.is_add else ():
+            if is_git(source):
+                raise CopyError(f"a git repository cannot be added: {source}. Clone it with RUN git clone")
+            if not is_url(source):
+                continue
+            name = url_name(source)
+            if not name and copy.destination.endswith("/"):
+                raise CopyError(f"cannot determine filename for source {source}")
+            directory = Path(tempfile.mkdtemp(dir=self._scratch))
+            digests.append(download(source, directory / "content", checksum=copy.checksum))
+            file = directory / "content"
+            found[source] = Entry(name or "content", str(file), file.lstat())
+        if copy.checksum and not found:
+            for entry in find_sources(copy, self._origin("").tree):
+                check_digest(entry.path, f"sha256:{self._digests.of(entry)}", copy.checksum)
+        return found, digests
+
+    def _directories(self, layers: Sequence[str]) -> tuple[Path, ...]:
+        return tuple(self._store.layer_dir(layer) for layer in reversed(layers))
+
+    def _time_left(self, where: str) -> float:
+        if not self._deadline:
+            return 0.0
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise BuildFailed(f"{where}: the build did not end within {self._order.timeout_s:.0f} s",
+                              remedy="make it faster, or raise build-timeout-s in paas.toml")
+        return left
+
+
+def _without_urls(copy: Copy) -> Copy:
+    return replace(copy, sources=tuple(s for s in copy.sources if not (copy.is_add and is_url(s))))
+
+
+def _key(*parts: object) -> str:
+    """Return the content key of a step: one digest of all it depends on."""
+    written = json.dumps(parts, sort_keys=True, default=str)
+    return f"dockerfile:{hashlib.sha256(written.encode()).hexdigest()}"

@@ -1,0 +1,172 @@
+"""Write files into a new layer as if into the whole root: directories that lie in lower layers keep their attributes.
+
+Every path is resolved inside the root, so a link in an image or an archive never leads to a file of the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from paas.builders.dockerfile.tree import Entry, LayeredTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """Owner, permissions and modification time of something to be written; a time of None is now."""
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int | None = None
+
+
+class LayerWriter:
+    """Writes below `diff`; `below` are the directories of the lower layers, the topmost first."""
+
+    def __init__(self, diff: Path, below: Sequence[Path]) -> None:
+        self.diff = diff
+        self.tree = LayeredTree((diff, *below))
+        self._present: set[str] = {""}
+        self._times: dict[str, int] = {}
+        for root in below[:1]:
+            self._take_over(Entry("", str(root), root.lstat()), diff)
+
+    def directory(self, path: str, attributes: Attributes | None = None) -> str:
+        """Make sure that a directory is there, with its parents; return its path without links.
+
+        A new one gets `attributes` (default root's, 0755), one that exists keeps its own. Raises NotADirectoryError.
+        """
+        real = self.tree.resolve(path)
+        if real in self._present:
+            return real
+        attributes = attributes or Attributes(mode=0o755)
+        parent = posixpath.dirname(real)
+        if parent not in self._present:
+            self.directory(parent, Attributes(mode=0o755, uid=attributes.uid, gid=attributes.gid))
+        entry = self.tree.lookup(real)
+        if entry is not None and not entry.is_directory:
+            raise NotADirectoryError(f"cannot copy to non-directory: /{real}")
+        target = self.diff / real
+        if entry is None:
+            target.mkdir()
+            self._stamp(target, attributes, real)
+        elif entry.real != str(target):
+            target.mkdir()
+            self._take_over(entry, target)
+        self._present.add(real)
+        self.tree.forget(real)
+        return real
+
+    def exists_as_directory(self, path: str) -> bool:
+        """Say whether a path is a directory, or a link to one, in the root so far."""
+        entry = self.tree.find(path)
+        return entry is not None and entry.is_directory
+
+    def file(self, path: str, source: str | IO[bytes], attributes: Attributes) -> None:
+        """Write a file (a path on disk or a stream) at a path; what was there is replaced unless it is a directory."""
+        target = self._place(path, attributes)
+        if isinstance(source, str):
+            shutil.copyfile(source, target, follow_symlinks=False)
+        else:
+            with target.open("xb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        self._stamp(target, attributes)
+
+    def link(self, path: str, content: str, attributes: Attributes) -> None:
+        """Make a symbolic link at a path."""
+        target = self._place(path, attributes)
+        target.symlink_to(content)
+        os.chown(target, attributes.uid, attributes.gid, follow_symlinks=False)
+        if attributes.mtime_ns is not None:
+            os.utime(target, ns=(attributes.mtime_ns,) * 2, follow_symlinks=False)
+        self.tree.forget()
+
+    def hard_link(self, path: str, existing: str, attributes: Attributes) -> None:
+        """Give a file of the root a second name; one from a lower layer is copied."""
+        entry = self.tree.find(existing, follows=False)
+        if entry is None or entry.is_directory:
+            raise FileNotFoundError(f"link target not found: /{existing}")
+        if entry.real.startswith(f"{self.diff}/"):
+            os.link(entry.real, self._place(path, attributes), follow_symlinks=False)
+        else:
+            self.copy(entry, path, attributes)
+
+    def pipe(self, path: str, attributes: Attributes) -> None:
+        """Make a named pipe at a path."""
+        target = self._place(path, attributes)
+        os.mkfifo(target)
+        self._stamp(target, attributes)
+
+    def copy(self, entry: Entry, path: str, attributes: Attributes) -> None:
+        """Copy what an entry is, but no directory, to a path; sockets and devices are left out."""
+        if entry.is_link:
+            self.link(path, entry.link_target, attributes)
+        elif entry.is_file:
+            self.file(path, entry.real, attributes)
+            _copy_capabilities(entry.real, self.diff / self._resolved(path))
+        elif stat.S_ISFIFO(entry.status.st_mode):
+            self.pipe(path, attributes)
+
+    def finish(self) -> None:
+        """Set the times of directories that were changed by what was put into them."""
+        for real, mtime_ns in self._times.items():
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.diff / real, ns=(mtime_ns, mtime_ns))
+
+    def _place(self, path: str, attributes: Attributes) -> Path:
+        """Return where to write in the diff; the parent is there and the name is free."""
+        parent, name = posixpath.split(path.rstrip("/"))
+        if name in ("", ".", ".."):
+            raise IsADirectoryError(f"cannot overwrite directory with non-directory: /{path}")
+        real = self.directory(parent, Attributes(mode=0o755, uid=attributes.uid, gid=attributes.gid))
+        where = f"{real}/{name}" if real else name
+        entry = self.tree.lookup(where)
+        if entry is not None and entry.is_directory:
+            raise IsADirectoryError(f"cannot overwrite directory with non-directory: /{where}")
+        target = self.diff / where
+        if entry is not None and entry.real == str(target):
+            target.unlink()
+            if entry.is_link:
+                self.tree.forget()
+        return target
+
+    def _resolved(self, path: str) -> str:
+        parent, name = posixpath.split(path.rstrip("/"))
+        return posixpath.join(self.tree.resolve(parent), name)
+
+    def _stamp(self, target: Path, attributes: Attributes, directory: str | None = None) -> None:
+        os.chown(target, attributes.uid, attributes.gid)
+        target.chmod(attributes.mode)  # after chown, which clears setuid
+        if attributes.mtime_ns is None:
+            return
+        if directory is None:
+            os.utime(target, ns=(attributes.mtime_ns,) * 2)
+        else:
+            self._times[directory] = attributes.mtime_ns
+
+    def _take_over(self, entry: Entry, target: Path) -> None:
+        """Give a directory the attributes it has in the lower layers, as overlayfs does when it copies one up."""
+        status = entry.status
+        os.chown(target, status.st_uid, status.st_gid)
+        target.chmod(stat.S_IMODE(status.st_mode))
+        for name, value in _attributes_of(entry.real):
+            os.setxattr(target, name, value)
+
+
+def _attributes_of(directory: str) -> Iterator[tuple[str, bytes]]:
+    for name in os.listxattr(directory):
+        if not name.startswith("trusted.overlay."):
+            yield name, os.getxattr(directory, name)
+
+
+def _copy_capabilities(source: str, target: Path) -> None:
+    with contextlib.suppress(OSError):  # none, or a file system without them
+        os.setxattr(target, "security.capability", os.getxattr(source, "security.capability"))
