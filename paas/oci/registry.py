@@ -28,33 +28,41 @@ PULL_TIMEOUT_S = 1800
 _MAX_INDEX_BYTES = 8 << 20
 
 
+#: Is given each line that skopeo prints.
+Lines = Callable[[str], None]
+
+
 class ArchiveFormat(StrEnum):
     DOCKER = "docker-archive"
     OCI = "oci-archive"
 
 
-def pull(store: ImageStore, reference: str, *, work: Path, on_line: Callable[[str], None]) -> Image:
+def _ignore(line: str) -> None:
+    """Drop a line of progress; the error keeps the last ones anyway."""
+
+
+def pull_image(store: ImageStore, reference: str, *, on_line: Lines = _ignore) -> Image:
     """Fetch an image from its registry and tag it. Raises HostProblem when that cannot be, InvalidInput for a bad image."""
     wanted = Reference.parse(reference)
-    with _scratch(work) as scratch:
+    with _scratch(store) as scratch:
         _copy(f"docker://{wanted}", f"dir:{scratch / 'image'}", f"Could not pull {wanted.familiar}", on_line, scratch)
         image = import_directory(store, scratch / "image", reference=str(wanted))
     store.sync()
     return image
 
 
-def push(store: ImageStore, image: str, reference: str, *, work: Path, on_line: Callable[[str], None]) -> None:
+def push_image(store: ImageStore, image: str, reference: str, *, on_line: Lines = _ignore) -> None:
     """Send an image to a registry under this reference. Raises NotFound, HostProblem."""
     wanted = Reference.parse(reference)
-    with _scratch(work) as scratch:
+    with _scratch(store) as scratch:
         write_layout(store, store.image(image), scratch / "image")
         _copy(f"oci:{scratch / 'image'}", f"docker://{wanted}", f"Could not push {wanted.familiar}", on_line, scratch)
 
 
-def load(store: ImageStore, archive: Path, *, work: Path, on_line: Callable[[str], None]) -> tuple[Image, ...]:
+def load_images(store: ImageStore, archive: Path, *, on_line: Lines = _ignore) -> tuple[Image, ...]:
     """Take all images of a docker-archive or oci-archive with their references. Raises InvalidInput, HostProblem."""
     loaded = []
-    with _scratch(work) as scratch:
+    with _scratch(store) as scratch:
         for number, (source, references) in enumerate(_archived(archive)):
             directory = scratch / str(number)
             _copy(source, f"dir:{directory}", f"Could not load {archive}", on_line, scratch)
@@ -66,15 +74,14 @@ def load(store: ImageStore, archive: Path, *, work: Path, on_line: Callable[[str
     return tuple(loaded)
 
 
-def save(
-    store: ImageStore, image: str, archive: Path, *, work: Path, on_line: Callable[[str], None],
-    kind: ArchiveFormat = ArchiveFormat.DOCKER,
-) -> None:  # fmt: skip
+def save_image(
+    store: ImageStore, image: str, archive: Path, *, kind: ArchiveFormat = ArchiveFormat.DOCKER, on_line: Lines = _ignore
+) -> None:
     """Write an image as a file that `docker load`, `podman load` or `image:load` reads. Raises NotFound, HostProblem."""
     found = store.image(image)
     names = store.references(found.id)
     name = next((n for n in names if image in (n, str(Reference.parse(n)))), names[0] if names else "")
-    with _scratch(work) as scratch:
+    with _scratch(store) as scratch:
         write_layout(store, found, scratch / "image")
         target = scratch / "archive"
         suffix = f":{Reference.parse(name)}" if name else ""
@@ -82,7 +89,7 @@ def save(
         shutil.move(target, archive)
 
 
-def _copy(source: str, target: str, failure: str, on_line: Callable[[str], None], scratch: Path) -> None:
+def _copy(source: str, target: str, failure: str, on_line: Lines, scratch: Path) -> None:
     argv = ["skopeo", f"--tmpdir={scratch}", "copy", "--retry-times=2"]
     if target.startswith("dir:"):
         argv.append("--dest-decompress")
@@ -141,7 +148,8 @@ def _oci_entry(archive: Path, entry: Mapping[str, Any], count: int) -> tuple[str
 
 
 @contextlib.contextmanager
-def _scratch(work: Path) -> Iterator[Path]:
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=work) as name:
+def _scratch(store: ImageStore) -> Iterator[Path]:
+    """Give a directory on the store's disk; one that a dead process left is removed by `ImageStore.prune`."""
+    store.transfers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.transfers) as name:
         yield Path(name)

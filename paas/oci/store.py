@@ -2,6 +2,7 @@
 
     images/<image id>.json      config and layer ids, lowest first; the image id is the hash of both
     tags/<quoted reference>     the image id
+    transfers/                  what pulls, pushes, loads and saves need while they last
     (layers: layerstore.py)
 
 Not a registry's layout: tars and their digests are made when an image leaves the machine (layer.py, registry.py).
@@ -23,7 +24,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from paas.errors import InvalidInput, NotFound
-from paas.host.files import disk_problem
+from paas.host.files import disk_problem, remove_tree
 from paas.host.run import run
 from paas.oci.layerstore import LayerStore, PendingLayer, entries, modified
 from paas.oci.manifest import ImageConfig
@@ -54,6 +55,11 @@ class Image:
 
 class ImageStore(LayerStore):
     """The images and layers under one directory. Any number of processes may use it at the same time."""
+
+    @property
+    def transfers(self) -> Path:
+        """Return the directory for files on their way in or out."""
+        return self.root / "transfers"
 
     def create_image(self, config: ImageConfig, layers: Sequence[str], *, reference: str = "") -> Image:
         """Record an image and tag it. The same config on the same layers is the same image. Raises NotFound."""
@@ -136,6 +142,9 @@ class ImageStore(LayerStore):
             self._image_file(image_id).unlink(missing_ok=True)
         held = {layer for image in self.images() for layer in image.layers}
         self.prune_layers(held, oldest=oldest)
+        for left in entries(self.transfers):
+            if modified(left) < self._now() - GRACE_S:
+                remove_tree(left)
         return tuple(doomed)
 
     def sync(self) -> None:
