@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from paas.builders.dockerfile.instructions import Instruction
 from paas.errors import InvalidFile, InvalidInput, PaasError
 from paas.oci.reference import Reference
-from paas.oci.registry import pull
+from paas.oci.registry import pull_image
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
 
 
-def find_base(
-    name: str, store: ImageStore, output: Output, *, file: str, instruction: Instruction, work: Path
-) -> Image:
+def find_base(name: str, store: ImageStore, output: Output, *, file: str, instruction: Instruction) -> Image:
     """Return the image called `name`. Raises InvalidFile at the instruction when neither store nor registry has it."""
     image = store.find_image(name) if _is_image_id(name) else None
     if image is not None:
@@ -28,7 +24,7 @@ def find_base(
         return image
     output.detail(f"Pulling {reference.familiar}")
     try:
-        return pull(store, str(reference), work=work, on_line=output.detail)
+        return pull_image(store, str(reference), on_line=output.detail)
     except PaasError as exc:
         raise InvalidFile(
             file, instruction.line, f"failed to resolve source metadata for {reference}: {_reason(exc)}",

@@ -32,7 +32,7 @@ class DockerfileBuild:
     def __init__(
         self, order: BuildOrder, plan: BuildPlan, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Path
     ) -> None:
-        self._order, self._plan, self._store, self._scratch = order, plan, store, scratch
+        self._order, self._plan, self._store = order, plan, store
         self._steps = LayerSteps(order, store=store, engine=engine, hosted=hosted, scratch=scratch, origin=self._origin)
         self._context = open_context(order.tree, dockerfile=order.dockerfile)
         self._states: dict[int, StageState] = {}
@@ -108,9 +108,7 @@ class DockerfileBuild:
             raise InvalidFile(self._plan.file, instruction.line, str(exc), text=instruction.text) from exc
 
     def _find_base(self, name: str, instruction: Instruction) -> Image:
-        return find_base(
-            name, self._store, self._order.output, file=self._plan.file, instruction=instruction, work=self._scratch
-        )  # fmt: skip
+        return find_base(name, self._store, self._order.output, file=self._plan.file, instruction=instruction)
 
     def _state_of(self, index: int) -> StageState:
         """Return a built stage; a trigger may ask for one that the plan did not foresee."""
