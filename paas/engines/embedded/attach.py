@@ -34,6 +34,12 @@ def attached(sockets: Path, container: str) -> Iterator[socket.socket]:
         yield connection
 
 
+def close_stdin(sockets: Path, container: str) -> None:
+    """Let a container find its input empty: conmon closes it when the first who attached goes away."""
+    with attached(sockets, container):
+        pass
+
+
 def join_streams(connection: socket.socket, home: Path, stdio: Stdio, *, has_terminal: bool, sends_stdin: bool) -> None:
     """Copy between the caller's descriptors and a container until its streams end."""
     stdin = stdio.stdin if sends_stdin else -1

@@ -70,8 +70,10 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
         argv += ["--log-size-max", str(watch.log_max_bytes)]
     if watch.has_terminal:
         argv.append("--terminal")
+    if watch.log_path is not None or watch.keeps_stdin:
+        argv.append("--stdin")  # else it gives /dev/null of the host, whose owner the runtime then changes
     if watch.keeps_stdin:
-        argv += ["--stdin", "--leave-stdin-open"]
+        argv.append("--leave-stdin-open")
     for option in crun.global_options:
         argv += ["--runtime-arg", option]
     return argv

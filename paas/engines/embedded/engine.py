@@ -23,6 +23,7 @@ from paas.engines.embedded.making import (
 from paas.engines.embedded.record import Record, container_from, read_record
 from paas.engines.embedded.running import container_of, launch, signal_init, stop_started, take_away, wait_for_exit
 from paas.engines.embedded.spec import process_config
+from paas.engines.embedded.streams import passable
 from paas.errors import Conflict, InvalidInput, NotFound
 from paas.host.run import spawn
 from paas.model.container import Container, ContainerSpec, ContainerStatus, Tenant
@@ -126,7 +127,9 @@ class EmbeddedEngine:
             if has_terminal:
                 return run_with_console(lambda c: self._ground.crun.exec_argv(record.id, process, console=c), stdio)
             argv = self._ground.crun.exec_argv(record.id, process)
-            with spawn(argv, stdin=stdio.stdin, stdout=stdio.stdout, stderr=stdio.stderr) as running:
+            with passable(stdio) as given, spawn(
+                argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr
+            ) as running:
                 return running.wait()
 
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:

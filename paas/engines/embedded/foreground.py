@@ -21,6 +21,7 @@ from paas.engines.embedded.record import Record, read_processes
 from paas.engines.embedded.rootfs import unmount_rootfs
 from paas.engines.embedded.running import container_of, launch, signal_init, take_away, wait_for_exit
 from paas.engines.embedded.spec import FIXED_TARGETS
+from paas.engines.embedded.streams import passable
 from paas.errors import Cancelled, CommandFailed
 from paas.model.container import ContainerSpec
 from paas.oci.manifest import ImageConfig
@@ -80,7 +81,7 @@ def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
                 assert connection is not None
                 join_streams(connection, home, stdio, has_terminal=True, sends_stdin=True)
             else:
-                launch(ground, record, stdio=stdio)
+                launch(ground, record, stdio=stack.enter_context(passable(stdio)))
             code = wait_for_exit(home, timeout_s or None)
         except (KeyboardInterrupt, Cancelled):
             if read_processes(home) is not None and signal_init(home, record.stop_signal):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from paas.engines import Stdio
 from paas.engines.embedded import cgroups
+from paas.engines.embedded.attach import close_stdin
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import discard, mount_layers, release_claims
@@ -51,6 +52,8 @@ def launch(
             publish()
             if before_start is not None:
                 before_start()
+            if stdio is None and not record.keeps_stdin and not record.has_terminal:
+                close_stdin(ground.sockets, record.id)
             processes = _processes(home, made.pid)
             ground.crun.start(record.id)
             write_processes(home, processes)
