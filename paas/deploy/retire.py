@@ -18,7 +18,7 @@ from paas.model.process import WEB
 from paas.model.route import Upstream
 
 #: Requests of a connection that was just picked are counted a moment later: drained means zero twice, this far apart.
-QUIET_S = 0.3
+QUIET_S = 0.25
 
 
 class Action(Enum):

@@ -1,0 +1,70 @@
+"""Config vars and `:set` properties; the scope '' holds for all apps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from paas.model.env import Secret
+from paas.state.db import Database
+
+
+class Config:
+    """Config vars. Values are Secret: they never show themselves in a repr."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, scope: str) -> dict[str, str]:
+        """Return the scope's own config vars by name."""
+        rows = self._db.rows("SELECT key, value FROM config WHERE scope = ? ORDER BY key", (scope,))
+        return {row["key"]: Secret(row["value"]) for row in rows}
+
+    def merged(self, app: str) -> dict[str, str]:
+        """Return what the app's processes see: its own over the global ones."""
+        return {**self.get(""), **self.get(app)}
+
+    def set(self, scope: str, changes: Mapping[str, str]) -> bool:
+        """Set config vars; say whether any value differs from before."""
+        with self._db.transaction():
+            before = self.get(scope)
+            for key, value in changes.items():
+                self._db.change(
+                    "INSERT INTO config (scope, key, value) VALUES (?, ?, ?)"
+                    " ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value",
+                    (scope, key, str(value)),
+                )
+        return any(before.get(key) != value for key, value in changes.items())
+
+    def unset(self, scope: str, keys: Iterable[str]) -> bool:
+        """Remove config vars; say whether any was there."""
+        with self._db.transaction():
+            gone = [self._db.change("DELETE FROM config WHERE scope = ? AND key = ?", (scope, key)) for key in keys]
+        return any(gone)
+
+
+class Properties:
+    """What `<topic>:set` keeps."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, scope: str, topic: str) -> dict[str, str]:
+        """Return the scope's own properties of a topic."""
+        rows = self._db.rows("SELECT key, value FROM properties WHERE scope = ? AND topic = ? ORDER BY key", (scope, topic))
+        return {row["key"]: row["value"] for row in rows}
+
+    def set(self, scope: str, topic: str, key: str, value: str) -> None:
+        """Set a property; an empty value clears it."""
+        if value == "":
+            self._db.change("DELETE FROM properties WHERE scope = ? AND topic = ? AND key = ?", (scope, topic, key))
+            return
+        self._db.change(
+            "INSERT INTO properties (scope, topic, key, value) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (scope, topic, key) DO UPDATE SET value = excluded.value",
+            (scope, topic, key, value),
+        )
+
+    def merged(self, app: str) -> dict[str, str]:
+        """Return all properties that hold for the app as `topic.key`: its own over the global ones."""
+        rows = self._db.rows("SELECT * FROM properties WHERE scope IN ('', ?) ORDER BY scope", (app,))
+        return {f"{row['topic']}.{row['key']}": row["value"] for row in rows}

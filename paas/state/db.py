@@ -1,0 +1,147 @@
+"""One SQLite file: connections that survive forks and threads, transactions, migrations. The only user of sqlite3.
+
+WAL lets readers go on beside a writer. synchronous=FULL: a promoted release must not be forgotten by a power cut, as its
+predecessor's containers are gone by then; the handful of commits of a deploy cost a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from paas.errors import Conflict, HostProblem
+
+#: How long a writer waits for another one.
+BUSY_TIMEOUT_S = 30.0
+
+Row = sqlite3.Row
+
+
+class Database:
+    """The file. Opens it on first use, once for each thread of each process (a connection must not cross a fork)."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._local = threading.local()
+
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Return all rows of a query."""
+        with self._explained():
+            return self._connection().execute(query, parameters).fetchall()
+
+    def row(self, query: str, parameters: Sequence[object] = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        found = self.rows(query, parameters)
+        return found[0] if found else None
+
+    def change(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        """Run one statement that changes something, in the transaction under way or one of its own; return the row count."""
+        with self.transaction():
+            return self._connection().execute(statement, parameters).rowcount
+
+    def insert(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        """Insert a row and return its id."""
+        with self.transaction():
+            return int(self._connection().execute(statement, parameters).lastrowid or 0)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all changes inside take place together, or none. Nested ones join the outermost."""
+        with self._explained():
+            connection = self._connection()
+            if connection.in_transaction:
+                yield
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens it again."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None and self._local.pid == os.getpid():
+            connection.close()
+        self._local.connection = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if getattr(self._local, "connection", None) is None or self._local.pid != os.getpid():
+            self._local.connection = self._open()
+            self._local.pid = os.getpid()
+        return self._local.connection  # type: ignore[no-any-return]
+
+    def _open(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        if not self.file.exists():
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # isolation_level None: transactions begin where we say so, not where the module guesses.
+        connection = sqlite3.connect(self.file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+        return connection
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as exc:
+            raise Conflict(f"{self.file.name}: {exc}", remedy="it exists already") from exc
+        except sqlite3.DatabaseError as exc:
+            raise _problem(exc, self.file) from exc
+
+
+def _problem(exc: sqlite3.DatabaseError, file: Path) -> HostProblem:
+    if "full" in str(exc):
+        return HostProblem(f"The disk is full: could not write {file}", remedy="free some space, e.g. with: paas image:prune")
+    if "locked" in str(exc):
+        return HostProblem(f"{file} was busy for {BUSY_TIMEOUT_S:.0f} s", remedy="try again; see who works: paas events")
+    return HostProblem(f"{file}: {exc}", remedy="run: paas doctor")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that this file has not seen, each in a transaction of its own."""
+    done = connection.execute("PRAGMA user_version").fetchone()[0]
+    scripts = migrations()
+    if done > len(scripts):
+        raise HostProblem(
+            f"The database is of a newer version ({done}) than this program ({len(scripts)})",
+            remedy="install the newer version again: sudo vagrant/provision.sh",
+        )
+    for number, script in enumerate(scripts[done:], start=done + 1):
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] < number:  # another process may have been first
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+def migrations() -> tuple[str, ...]:
+    """Return the migration scripts in order."""
+    folder = resources.files("paas.state") / "migrations"
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return tuple((folder / name).read_text() for name in names)
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,77 @@
+"""Releases: the append-only ledger of each app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from paas.errors import NotFound
+from paas.model.env import Secret
+from paas.model.process import ProcessType
+from paas.model.release import Release, ReleaseStatus
+from paas.state.db import Database, Row
+from paas.state.rows import ports_from_json, ports_to_json, processes_from_json, processes_to_json
+
+
+class Releases:
+    """The table `releases`. At most one release of an app is current; the database itself refuses a second."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def append(
+        self, *, app: str, build_id: int, image: str, processes: tuple[ProcessType, ...], ports: tuple[int, ...],
+        config: Mapping[str, str], formation: Mapping[str, int], actor: str, cause: str, now: float, revision: str = "",
+    ) -> Release:
+        """Append a pending release with the next version."""
+        with self._db.transaction():
+            last = self._db.row("SELECT max(version) AS version FROM releases WHERE app = ?", (app,))
+            version = ((last["version"] if last else None) or 0) + 1
+            self._db.change(
+                "INSERT INTO releases (app, version, build_id, image, processes, ports, config, formation, status, actor, cause,"
+                " revision, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    app, version, build_id, image, processes_to_json(processes), ports_to_json(ports), json.dumps(dict(config)),
+                    json.dumps(dict(formation)), ReleaseStatus.PENDING, actor, cause, revision, now,
+                ),
+            )  # fmt: skip
+        return self.get(app, version)
+
+    def current(self, app: str) -> Release | None:
+        """Return the release that serves, or None."""
+        row = self._db.row("SELECT * FROM releases WHERE app = ? AND status = ?", (app, ReleaseStatus.CURRENT))
+        return _release(row) if row else None
+
+    def get(self, app: str, version: int) -> Release:
+        """Return one release. Raises NotFound."""
+        row = self._db.row("SELECT * FROM releases WHERE app = ? AND version = ?", (app, version))
+        if row is None:
+            raise NotFound(f"{app} has no release v{version}", remedy=f"see: paas releases:list {app}")
+        return _release(row)
+
+    def list(self, app: str) -> tuple[Release, ...]:
+        """Return the app's releases, newest first."""
+        return tuple(_release(r) for r in self._db.rows("SELECT * FROM releases WHERE app = ? ORDER BY version DESC", (app,)))
+
+    def mark(self, app: str, version: int, status: ReleaseStatus) -> None:
+        """Record what became of a release."""
+        self._db.change("UPDATE releases SET status = ? WHERE app = ? AND version = ?", (status, app, version))
+
+    def promote(self, app: str, version: int) -> None:
+        """Make a release the current one and its predecessor superseded, together."""
+        with self._db.transaction():
+            self._db.change(
+                "UPDATE releases SET status = ? WHERE app = ? AND status = ? AND version != ?",
+                (ReleaseStatus.SUPERSEDED, app, ReleaseStatus.CURRENT, version),
+            )
+            self.mark(app, version, ReleaseStatus.CURRENT)
+
+
+def _release(row: Row) -> Release:
+    return Release(
+        app=row["app"], version=row["version"], build_id=row["build_id"], image=row["image"],
+        processes=processes_from_json(row["processes"]), ports=ports_from_json(row["ports"]),
+        config={key: Secret(value) for key, value in json.loads(row["config"]).items()},
+        formation=json.loads(row["formation"]), status=ReleaseStatus(row["status"]), actor=row["actor"], cause=row["cause"],
+        created_at=row["created_at"], revision=row["revision"],
+    )  # fmt: skip

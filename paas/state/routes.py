@@ -1,0 +1,56 @@
+"""Routes as they were set: domains and port maps. Defaults are derived elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paas.model.route import PortMap
+from paas.state.db import Database
+
+
+class Routes:
+    """The tables `domains` and `ports`; the scope '' holds the global domains."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def domains(self, scope: str) -> tuple[str, ...]:
+        """Return the domains that were set, in their order."""
+        rows = self._db.rows("SELECT domain FROM domains WHERE scope = ? ORDER BY position", (scope,))
+        return tuple(row["domain"] for row in rows)
+
+    def set_domains(self, scope: str, domains: Sequence[str]) -> None:
+        """Replace the domains; none means the default ones again."""
+        with self._db.transaction():
+            self._db.change("DELETE FROM domains WHERE scope = ?", (scope,))
+            for position, domain in enumerate(dict.fromkeys(domains)):
+                self._db.change("INSERT INTO domains (scope, domain, position) VALUES (?, ?, ?)", (scope, domain, position))
+
+    def add_domains(self, scope: str, domains: Sequence[str]) -> None:
+        """Add domains behind those there are."""
+        with self._db.transaction():
+            self.set_domains(scope, (*self.domains(scope), *domains))
+
+    def remove_domains(self, scope: str, domains: Sequence[str]) -> None:
+        """Remove domains."""
+        with self._db.transaction():
+            self.set_domains(scope, tuple(d for d in self.domains(scope) if d not in domains))
+
+    def clear_domains(self, scope: str) -> None:
+        """Go back to the default domains."""
+        self.set_domains(scope, ())
+
+    def ports(self, app: str) -> tuple[PortMap, ...]:
+        """Return the port maps that were set, in their order."""
+        rows = self._db.rows("SELECT * FROM ports WHERE app = ? ORDER BY position", (app,))
+        return tuple(PortMap(scheme=r["scheme"], host=r["host"], container=r["container"]) for r in rows)
+
+    def set_ports(self, app: str, ports: Sequence[PortMap]) -> None:
+        """Replace the port maps; none means the default again."""
+        with self._db.transaction():
+            self._db.change("DELETE FROM ports WHERE app = ?", (app,))
+            for position, port in enumerate(ports):
+                self._db.change(
+                    "INSERT INTO ports (app, scheme, host, container, position) VALUES (?, ?, ?, ?, ?)",
+                    (app, port.scheme, port.host, port.container, position),
+                )

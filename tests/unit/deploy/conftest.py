@@ -1,0 +1,178 @@
+"""A context whose state is real (SQLite in a temporary directory) and whose containers and proxy are in memory."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from paas.context import Context, Identity
+from paas.errors import DeployFailed, NotFound, RoutingFailed
+from paas.host import git
+from paas.model.container import (
+    KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container, ContainerStatus, Tenant,
+)  # fmt: skip
+from paas.model.process import ProcessType
+from paas.model.release import BuildResult
+from paas.output import Output
+from paas.paths import Paths
+from paas.schedulers import LABEL_GENERATION, Deployment
+from paas.settings import Settings
+from paas.state import State
+
+
+@dataclass
+class FakeEngine:
+    """Containers in memory, in the order they were made."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+    killed: list[tuple[str, int]] = field(default_factory=list)
+    numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+
+    def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
+        wanted = (labels or {}).items()
+        return tuple(c for c in self.containers.values() if all(c.labels.get(k) == v for k, v in wanted))
+
+    def inspect(self, container: str) -> Container:
+        if container not in self.containers:
+            raise NotFound(container)
+        return self.containers[container]
+
+    def kill(self, container: str, signal: int) -> None:
+        self.killed.append((container, signal))
+
+    def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
+        return self.exit(container, 143)
+
+    def remove(self, container: str, *, is_forced: bool = False) -> None:
+        self.containers.pop(container, None)
+
+    def release_tenant(self, tenant: Tenant) -> None:
+        pass
+
+    def exit(self, container: str, code: int) -> Container:
+        """Let a container end by itself."""
+        self.containers[container] = replace(self.containers[container], status=ContainerStatus.STOPPED, exit_code=code)
+        return self.containers[container]
+
+    def names(self) -> list[str]:
+        return [c.name for c in self.containers.values() if c.is_running]
+
+
+@dataclass
+class FakeScheduler:
+    """Keeps the contract: all or nothing, old containers untouched. `failing` names process types that never get ready."""
+
+    engine: FakeEngine
+    failing: set[str] = field(default_factory=set)
+    name: str = "local"
+
+    def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
+        serving = {c.name for c in self.serving(deployment)}
+        started = []
+        for process in deployment.wanted():
+            if deployment.only is not None and process not in deployment.only:
+                continue
+            generation = deployment.generations.get(process.type, 0)
+            name = f"{deployment.app.name}.{process}.v{deployment.release.version}.g{generation}"
+            if name in serving:
+                continue
+            number = next(self.engine.numbers)
+            started.append(f"c{number}")
+            self.engine.containers[f"c{number}"] = Container(
+                id=f"c{number}", name=name, image=deployment.release.image, tenant=Tenant(name=deployment.app.name, number=1),
+                argv=("x",), status=ContainerStatus.RUNNING, created_at=number, address=f"10.0.0.{number}",
+                labels={
+                    LABEL_APP: deployment.app.name, LABEL_KIND: KIND_PROCESS, LABEL_RELEASE: str(deployment.release.version),
+                    LABEL_TYPE: process.type, LABEL_INDEX: str(process.index), LABEL_GENERATION: str(generation),
+                },
+            )  # fmt: skip
+            if process.type in self.failing:
+                for container in started:
+                    del self.engine.containers[container]
+                raise DeployFailed(f"{process} did not start")
+        return self.serving(deployment)
+
+    def serving(self, deployment: Deployment) -> tuple[Container, ...]:
+        return tuple(c for c in self._of(deployment.app.name) if c.is_running and self._matches(c, deployment))
+
+    def obsolete(self, deployment: Deployment | None, app) -> tuple[Container, ...]:
+        kept = {c.id for c in self.serving(deployment)} if deployment else set()
+        return tuple(c for c in self._of(app.name) if c.id not in kept)
+
+    def _of(self, app: str) -> tuple[Container, ...]:
+        return self.engine.list({LABEL_APP: app, LABEL_KIND: KIND_PROCESS})
+
+    @staticmethod
+    def _matches(container: Container, deployment: Deployment) -> bool:
+        labels, kind = container.labels, container.labels[LABEL_TYPE]
+        return (
+            labels[LABEL_RELEASE] == str(deployment.release.version)
+            and labels[LABEL_GENERATION] == str(deployment.generations.get(kind, 0))
+            and int(labels[LABEL_INDEX]) <= deployment.formation.get(kind, 0)
+        )
+
+
+@dataclass
+class FakeProxy:
+    """Remembers what is served."""
+
+    served: dict[str, tuple] = field(default_factory=dict)
+    is_refusing: bool = False
+    name: str = "nginx"
+
+    def apply(self, vhost, upstreams) -> bool:
+        if self.is_refusing:
+            raise RoutingFailed("nginx -t failed")
+        self.served[vhost.app] = (vhost, upstreams)
+        return True
+
+    def remove(self, app: str) -> None:
+        self.served.pop(app, None)
+
+    def in_flight(self, app, upstream) -> int:
+        return 0
+
+    def upstreams(self, app: str) -> list[str]:
+        return [str(u) for group in self.served[app][1].values() for u in group]
+
+
+@dataclass
+class FakeBuilder:
+    """Builds any tree that has a file `code`."""
+
+    name: str = "buildpack"
+    result: BuildResult = field(default_factory=lambda: BuildResult(image="image-1", processes=(ProcessType(name="web", command="serve"),)))
+
+    def detect(self, tree: Path) -> bool:
+        return (tree / "code").exists()
+
+    def validate(self, tree: Path) -> None:
+        pass
+
+    def build(self, request) -> BuildResult:
+        request.output.detail("built")
+        return self.result
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setattr(git, "ensure_repo", lambda *args, **kwargs: None)
+    engine = FakeEngine()
+    paths = Paths(root=tmp_path / "root", run=tmp_path / "run", etc=tmp_path / "etc")
+    paths.root.mkdir()
+    return Context(
+        paths=paths,
+        settings=Settings(),
+        state=State(paths.database),
+        engine=engine,
+        scheduler=FakeScheduler(engine),
+        proxy=FakeProxy(),
+        builders=(FakeBuilder(),),
+        output=Output(io.StringIO(), io.StringIO()),
+        identity=Identity(name="alice", is_admin=False),
+    )

@@ -1,0 +1,299 @@
+"""The workflows against a real ledger and containers in memory: what runs, what is recorded, what a failure leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paas.context import Context
+from paas.deploy import apps, config, receive, rollback, rollout, routes
+from paas.deploy.intent import current_deployment
+from paas.deploy.retire import Retirement
+from paas.errors import BuildFailed, Conflict, DeployFailed, InvalidFile, InvalidInput, NotFound, RoutingFailed
+from paas.model.process import ProcessId, ProcessType
+from paas.model.release import BuildResult, BuildStatus, ReleaseStatus
+from paas.model.source import Source
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/code").write_text("x")
+    return tmp_path / "tree"
+
+
+def deploy(ctx: Context, tree: Path, revision: str = "abc") -> None:
+    app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
+    receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
+
+
+def retire(ctx: Context) -> None:
+    retirement = Retirement()
+    clock = [1000.0]
+    timed = replace(ctx, now=lambda: clock[0])
+    assert retirement.adopt(timed, "shop")
+    for _ in range(5):
+        retirement.step(timed)
+        clock[0] += 31
+
+
+def test_a_push_serves_and_is_recorded(ctx, tree):
+    deploy(ctx, tree)
+    release = ctx.state.releases.current("shop")
+    assert (release.version, release.status, release.actor, release.revision) == (1, ReleaseStatus.CURRENT, "alice", "abc")
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000"]
+    assert ctx.state.builds.list("shop")[0].status is BuildStatus.SUCCEEDED
+    assert "built" in ctx.paths.build_log(ctx.state.builds.list("shop")[0].id).read_text()
+    assert "http://shop.localhost" in ctx.output._out.getvalue()
+
+
+def test_a_second_push_switches_and_the_old_container_is_retired(ctx, tree):
+    deploy(ctx, tree)
+    deploy(ctx, tree, "def")
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.2:5000"]
+    assert [(r.version, r.status) for r in sorted(ctx.state.releases.list("shop"), key=lambda r: r.version)] == [
+        (1, ReleaseStatus.SUPERSEDED), (2, ReleaseStatus.CURRENT),
+    ]  # fmt: skip
+    retire(ctx)
+    assert ctx.engine.names() == ["shop.web.1.v2.g0"]
+
+
+def test_a_process_that_never_gets_ready_leaves_the_old_release_whole(ctx, tree):
+    deploy(ctx, tree)
+    ctx.scheduler.failing = {"web"}
+    with pytest.raises(DeployFailed):
+        deploy(ctx, tree, "bad")
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000"]
+    assert ctx.state.releases.current("shop").version == 1
+    assert ctx.state.releases.get("shop", 2).status is ReleaseStatus.FAILED
+
+
+def test_a_proxy_that_refuses_leaves_the_old_release_whole(ctx, tree):
+    deploy(ctx, tree)
+    ctx.proxy.is_refusing = True
+    with pytest.raises(RoutingFailed):
+        deploy(ctx, tree, "bad")
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+    assert ctx.state.releases.current("shop").version == 1
+
+
+def test_a_worker_that_fails_keeps_web_on_the_old_release_too(ctx, tree):
+    ctx.builders[0].result = BuildResult(
+        image="i", processes=(ProcessType(name="web", command="w"), ProcessType(name="worker", command="k"))
+    )
+    deploy(ctx, tree)
+    rollout.scale(ctx, "shop", {"worker": 1})
+    ctx.scheduler.failing = {"worker"}
+    with pytest.raises(DeployFailed):
+        deploy(ctx, tree, "bad")
+    assert ctx.engine.names() == ["shop.web.1.v1.g0", "shop.worker.1.v1.g0"]
+
+
+def test_an_invalid_procfile_stops_before_anything_is_built(ctx, tree):
+    (tree / "Procfile").write_text("web serve\n")
+    with pytest.raises(InvalidFile, match="Procfile:1"):
+        deploy(ctx, tree)
+    assert ctx.state.builds.list("shop")[0].status is BuildStatus.FAILED
+    assert "built" not in ctx.paths.build_log(ctx.state.builds.list("shop")[0].id).read_text()
+
+
+def test_a_procfile_that_is_a_link_is_not_read(ctx, tree, tmp_path):
+    (tmp_path / "secret").write_text("not a procfile")
+    (tree / "Procfile").symlink_to(tmp_path / "secret")
+    deploy(ctx, tree)
+    assert ctx.state.releases.current("shop").version == 1
+
+
+def test_an_unknown_kind_of_app_is_refused_with_what_would_do(ctx, tree):
+    (tree / "code").unlink()
+    with pytest.raises(BuildFailed) as caught:
+        deploy(ctx, tree)
+    assert "requirements.txt" in caught.value.remedy
+
+
+def test_scaling_keeps_the_running_ones_and_is_recorded_after_they_serve(ctx, tree):
+    deploy(ctx, tree)
+    assert rollout.scale(ctx, "shop", {"web": 3}) == {"web": 3}
+    assert ctx.engine.names() == ["shop.web.1.v1.g0", "shop.web.2.v1.g0", "shop.web.3.v1.g0"]
+    assert len(ctx.proxy.upstreams("shop")) == 3
+    rollout.scale(ctx, "shop", {"web": 1})
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000"]
+    retire(ctx)
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_a_scale_that_fails_changes_nothing(ctx, tree):
+    deploy(ctx, tree)
+    ctx.scheduler.failing = {"web"}
+    with pytest.raises(DeployFailed):
+        rollout.scale(ctx, "shop", {"web": 2})
+    assert ctx.state.apps.formation("shop") == {}
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_scaling_an_unknown_type_names_those_there_are(ctx, tree):
+    deploy(ctx, tree)
+    with pytest.raises(InvalidInput) as caught:
+        rollout.scale(ctx, "shop", {"wrokers": 1})
+    assert caught.value.remedy == "it has: web"
+
+
+def test_a_restart_replaces_one_for_one(ctx, tree):
+    deploy(ctx, tree)
+    rollout.restart(ctx, "shop")
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.2:5000"]
+    retire(ctx)
+    assert ctx.engine.names() == ["shop.web.1.v1.g1"]
+
+
+def test_a_stopped_app_stays_stopped_until_it_is_started(ctx, tree):
+    deploy(ctx, tree)
+    rollout.stop(ctx, "shop")
+    assert (ctx.engine.names(), ctx.proxy.upstreams("shop")) == ([], [])
+    assert rollout.reconcile(ctx, "shop") == ()
+    assert ctx.engine.names() == []
+    rollout.start_app(ctx, "shop")
+    assert len(ctx.engine.names()) == 1
+    assert not ctx.state.apps.get("shop").is_stopped
+
+
+def test_a_crashed_process_is_missing_and_comes_back(ctx, tree):
+    deploy(ctx, tree)
+    rollout.scale(ctx, "shop", {"web": 2})
+    ctx.engine.exit("c1", 3)
+    app = ctx.state.apps.get("shop")
+    assert [(m.process, m.exit_code) for m in rollout.missing(ctx, app)] == [(ProcessId(type="web", index=1), 3)]
+    assert rollout.reconcile(ctx, "shop", only=()) == ()
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.2:5000"]  # routed around it at once
+    rollout.reconcile(ctx, "shop")
+    assert sorted(ctx.proxy.upstreams("shop")) == ["10.0.0.2:5000", "10.0.0.3:5000"]
+    assert rollout.missing(ctx, app) == ()
+
+
+def test_reconcile_brings_up_what_can_start_when_something_cannot(ctx, tree):
+    ctx.builders[0].result = BuildResult(
+        image="i", processes=(ProcessType(name="web", command="w"), ProcessType(name="worker", command="k"))
+    )
+    deploy(ctx, tree)
+    rollout.scale(ctx, "shop", {"worker": 1})
+    ctx.engine.containers.clear()  # as after a reboot
+    ctx.scheduler.failing = {"worker"}
+    failures = rollout.reconcile(ctx, "shop")
+    assert [f.message for f in failures] == ["worker.1 did not start"]
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_a_config_change_is_a_release_with_the_new_value(ctx, tree):
+    deploy(ctx, tree)
+    assert config.set_config(ctx, "shop", {"A": "x y\n'"})
+    release = ctx.state.releases.current("shop")
+    assert (release.version, release.config, release.cause) == (2, {"A": "x y\n'"}, "config:set +A")
+    assert ctx.state.config.get("shop") == {"A": "x y\n'"}
+    assert not config.set_config(ctx, "shop", {"A": "x y\n'"})
+    assert config.unset_config(ctx, "shop", ["A"])
+    assert ctx.state.releases.current("shop").config == {}
+    assert not config.unset_config(ctx, "shop", ["A"])
+
+
+def test_a_config_change_that_breaks_the_app_is_not_kept(ctx, tree):
+    deploy(ctx, tree)
+    ctx.scheduler.failing = {"web"}
+    with pytest.raises(DeployFailed):
+        config.set_config(ctx, "shop", {"A": "bad"})
+    assert ctx.state.config.get("shop") == {}
+    assert ctx.state.releases.current("shop").version == 1
+
+
+def test_config_without_restart_waits_for_the_next_release(ctx, tree):
+    deploy(ctx, tree)
+    config.set_config(ctx, "shop", {"A": "1"}, restart=False)
+    assert ctx.state.releases.current("shop").config == {}
+    deploy(ctx, tree)
+    assert ctx.state.releases.current("shop").config == {"A": "1"}
+
+
+def test_a_rollback_brings_back_image_and_config(ctx, tree):
+    config_before = {"A": "1"}
+    deploy(ctx, tree)
+    config.set_config(ctx, "shop", config_before)
+    ctx.builders[0].result = replace(ctx.builders[0].result, image="image-2")
+    deploy(ctx, tree)
+    config.set_config(ctx, "shop", {"A": "2", "B": "3"})
+    live = rollback.roll_back(ctx, "shop", 2)
+    assert (live.version, live.image, live.config) == (5, "image-1", config_before)
+    assert ctx.state.config.get("shop") == config_before
+    assert ctx.state.releases.get("shop", 4).status is ReleaseStatus.ROLLED_BACK
+
+
+def test_a_rollback_without_a_version_goes_one_back(ctx, tree):
+    deploy(ctx, tree)
+    with pytest.raises(Conflict, match="no earlier release"):
+        rollback.roll_back(ctx, "shop")
+    deploy(ctx, tree, "two")
+    assert rollback.roll_back(ctx, "shop").revision == "abc"
+
+
+def test_a_rollback_to_nowhere_is_refused(ctx, tree):
+    deploy(ctx, tree)
+    with pytest.raises(Conflict, match="is the current release"):
+        rollback.roll_back(ctx, "shop", 1)
+    with pytest.raises(NotFound):
+        rollback.roll_back(ctx, "shop", 9)
+
+
+def test_domains_are_recorded_when_the_proxy_accepts_them(ctx, tree):
+    deploy(ctx, tree)
+    assert routes.change_domains(ctx, "shop", lambda now: (*now, "a.example.com")) == ("shop.localhost", "a.example.com")
+    assert ctx.proxy.served["shop"][0].domains == ("shop.localhost", "a.example.com")
+    ctx.proxy.is_refusing = True
+    with pytest.raises(RoutingFailed):
+        routes.change_domains(ctx, "shop", lambda now: ("b.example.com",))
+    assert ctx.state.routes.domains("shop") == ("shop.localhost", "a.example.com")
+
+
+def test_a_domain_of_another_app_is_refused(ctx, tree):
+    deploy(ctx, tree)
+    apps.create(ctx, "blog")
+    with pytest.raises(Conflict, match=r"shop\.localhost belongs to shop"):
+        routes.change_domains(ctx, "blog", lambda now: ("shop.localhost",))
+
+
+def test_an_app_can_be_renamed_while_it_serves(ctx, tree):
+    deploy(ctx, tree)
+    apps.rename(ctx, "shop", "store")
+    assert ctx.engine.names() == ["store.web.1.v1.g0"]
+    assert list(ctx.proxy.served) == ["store"]
+    assert ctx.proxy.served["store"][0].domains == ("store.localhost",)
+    with pytest.raises(NotFound):
+        ctx.state.apps.get("shop")
+    assert current_deployment(ctx, ctx.state.apps.get("store")) is not None
+
+
+def test_a_destroyed_app_is_gone_whole_and_its_number_is_free(ctx, tree):
+    deploy(ctx, tree)
+    number = ctx.state.apps.get("shop").number
+    apps.destroy(ctx, "shop")
+    assert (ctx.engine.names(), ctx.proxy.served, ctx.state.apps.list()) == ([], {}, ())
+    assert apps.create(ctx, "next").number == number
+
+
+def test_a_taken_name_is_refused(ctx):
+    apps.create(ctx, "shop")
+    with pytest.raises(Conflict, match="already taken"):
+        apps.create(ctx, "shop")
+
+
+def test_releases_left_pending_by_a_dead_command_are_closed_by_the_next(ctx, tree):
+    deploy(ctx, tree)
+    build = ctx.state.builds.start("shop", "alice", "git push", "dead", 0)
+    ctx.state.releases.append(
+        app="shop", build_id=build.id, image="i", processes=(), ports=(), config={}, formation={}, actor="alice", cause="dead",
+        revision="dead", now=0,
+    )  # fmt: skip
+    deploy(ctx, tree, "next")
+    assert ctx.state.releases.get("shop", 2).status is ReleaseStatus.FAILED
+    assert ctx.state.builds.get(build.id).status is BuildStatus.ABANDONED
