@@ -14,7 +14,15 @@ from paas.context import Context, Identity
 from paas.errors import DeployFailed, NotFound, RoutingFailed
 from paas.host import git
 from paas.model.container import (
-    KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container, ContainerStatus, Tenant,
+    KIND_PROCESS,
+    LABEL_APP,
+    LABEL_INDEX,
+    LABEL_KIND,
+    LABEL_RELEASE,
+    LABEL_TYPE,
+    Container,
+    ContainerStatus,
+    Tenant,
 )  # fmt: skip
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
