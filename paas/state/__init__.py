@@ -1,4 +1,4 @@
-"""Intent, in one SQLite file: apps, config, builds, releases, routes, keys, events. Facts are asked of the kernel, not kept here."""
+"""Intent, in one SQLite file: apps, config, builds, releases, routes, keys, events. Facts are asked of the kernel instead."""
 
 from __future__ import annotations
 

@@ -30,8 +30,11 @@ class Builds:
         result = result or BuildResult(image="")
         self._db.change(
             "UPDATE builds SET status = ?, finished_at = ?, image = ?, builder = ?, processes = ?, ports = ? WHERE id = ?",
-            (status, now, result.image, result.builder, processes_to_json(result.processes), ports_to_json(result.ports), build_id),
-        )
+            (
+                status, now, result.image, result.builder, processes_to_json(result.processes), ports_to_json(result.ports),
+                build_id,
+            ),
+        )  # fmt: skip
         return self.get(build_id)
 
     def get(self, build_id: int) -> Build:

@@ -154,7 +154,7 @@ class FakeBuilder:
     """Builds any tree that has a file `code`."""
 
     name: str = "buildpack"
-    result: BuildResult = field(default_factory=lambda: BuildResult(image="image-1", processes=(ProcessType(name="web", command="serve"),)))
+    result: BuildResult = BuildResult(image="image-1", processes=(ProcessType(name="web", command="serve"),))
 
     def detect(self, tree: Path) -> bool:
         return (tree / "code").exists()
