@@ -1,7 +1,7 @@
 """What a build container gets of the host's package-manager configuration: read-only mounts and environment variables.
 
 Nothing of it ends in a layer or an image: files appear below `/run/host-config`, found by variables that only build
-containers have; apt's network settings are mounted where apt looks for them. Not decided here: whether to do it at all
+containers have; apt's files lie where apt looks for them. Not decided here: whether to do it at all
 (`settings.build_inherit_host_config`).
 """
 
@@ -61,40 +61,48 @@ def host_config_env(*, environ: Mapping[str, str] = os.environ, host: Path = Pat
 
 
 def host_config_mounts(
-    layers: Sequence[Path], *, environ: Mapping[str, str] = os.environ, host: Path = Path("/"),
-    with_apt_sources: bool = False,
+    layers: Sequence[Path], *, environ: Mapping[str, str] = os.environ, host: Path = Path("/"), with_apt: bool = True
 ) -> tuple[Mount, ...]:
     """Return the mounts that go with `host_config_env`; `layers` are the directories of the image's layers, any order.
 
-    apt's files are only mounted where the image has apt, its sources only if asked for (a mounted file cannot be
-    renamed over, which `sed -i` does) and if the image is the same release as the host.
+    `with_apt` adds apt's settings on proxies and the like where the image has apt; its logins are always mounted there.
     """
     files = list(_collect(environ, host)[1])
     if any((layer / "etc/apt").is_dir() for layer in layers):
-        files += _apt_network_files(host)
-        if with_apt_sources:
-            files += apt_sources(layers, host=host)
+        files += _apt_logins(host)
+        files += _apt_settings(host) if with_apt else ()
     return tuple(file.mount() for file in files)
 
 
-def apt_sources(layers: Sequence[Path], *, host: Path = Path("/")) -> tuple[HostFile, ...]:
-    """Return the host's apt sources and keys that differ from the image's, none when the image is another release.
+def apt_files(layers: Sequence[Path], *, host: Path = Path("/")) -> tuple[HostFile, ...]:
+    """Return the host's apt settings, sources and keys that differ from the image's, for a layer that is not kept.
 
-    Source: sources.list(5); os-release(5).
+    No mounts: a mounted file can neither be renamed over, which `sed -i` does, nor be reached by `chmod -R`. Sources and
+    keys only if the image is the same release as the host. They hold no logins.
+    Source: sources.list(5), apt.conf(5), os-release(5).
     """
-    releases = [os_release(layer) for layer in layers]
-    if os_release(host) not in [release for release in releases if release] or not os_release(host):
+    if not any((layer / "etc/apt").is_dir() for layer in layers):
         return ()
-    found = [host / "etc/apt/sources.list", *_files(host / "etc/apt/sources.list.d", (".list", ".sources"))]
-    found += [*_files(host / "etc/apt/keyrings", ()), *_files(host / "etc/apt/trusted.gpg.d", ())]
-    files = (HostFile(source=file, target=f"/{file.relative_to(host)}") for file in found if file.is_file())
-    changed = tuple(file for file in files if not _is_same_in(layers, file))
+    release = os_release(host)
+    sources = _apt_sources(host) if release and release in (os_release(layer) for layer in layers) else ()
+    changed = tuple(file for file in (*_apt_settings(host), *sources) if not _is_same_in(layers, file))
     if not any(file.target.startswith("/etc/apt/sources") for file in changed):
         return changed
     # The image's own would still be asked: an empty file stands in for those that the host does not have.
     unwanted = (name for name in _DEFAULT_SOURCES if not (host / name).exists())
     present = (name for name in unwanted if any((layer / name).is_file() for layer in layers))
     return (*changed, *(HostFile(source=Path("/dev/null"), target=f"/{name}") for name in present))
+
+
+def ca_files(
+    layers: Sequence[Path], *, environ: Mapping[str, str] = os.environ, host: Path = Path("/")
+) -> tuple[HostFile, ...]:
+    """Return the host's CA bundle in place of the image's, for a layer that is not kept: some tools know no variable."""
+    bundle = _custom_bundle(environ, host)
+    if bundle is None:
+        return ()
+    present = (b for b in _CA_BUNDLES if any((layer / b).is_file() and not (layer / b).is_symlink() for layer in layers))
+    return tuple(HostFile(source=bundle, target=f"/{target}") for target in present)
 
 
 def os_release(root: Path) -> str:
@@ -167,11 +175,20 @@ def _custom_bundle(environ: Mapping[str, str], host: Path) -> Path | None:
     return next((host / bundle for bundle in _CA_BUNDLES if (host / bundle).is_file()), None)
 
 
-def _apt_network_files(host: Path) -> Iterator[HostFile]:
+def _apt_sources(host: Path) -> Iterator[HostFile]:
+    found = [host / "etc/apt/sources.list", *_files(host / "etc/apt/sources.list.d", (".list", ".sources"))]
+    found += [*_files(host / "etc/apt/keyrings", ()), *_files(host / "etc/apt/trusted.gpg.d", ())]
+    return (HostFile(source=file, target=f"/{file.relative_to(host)}") for file in found if file.is_file())
+
+
+def _apt_settings(host: Path) -> Iterator[HostFile]:
     """Yield apt's settings on proxies, certificates and the like; not its hooks, which call programs of the host."""
     for file in (host / "etc/apt/apt.conf", *_files(host / "etc/apt/apt.conf.d", ())):
         if file.is_file() and _APT_NETWORK.search(content := file.read_bytes()) and b"-Invoke" not in content:
             yield HostFile(source=file, target=f"/{file.relative_to(host)}")
+
+
+def _apt_logins(host: Path) -> Iterator[HostFile]:
     for file in (host / "etc/apt/auth.conf", *_files(host / "etc/apt/auth.conf.d", ())):
         if file.is_file():
             yield HostFile(source=file, target=f"/{file.relative_to(host)}")

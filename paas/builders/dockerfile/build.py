@@ -72,7 +72,8 @@ class DockerfileBuild:
         scope = self._plan.scope()
         if stage.parent is not None:
             parent = self._state_of(stage.parent)
-            return begin_stage(parent.config, parent.layers, parent.scope), parent.config.onbuild
+            state = begin_stage(parent.config, parent.layers, parent.scope, base_count=parent.base_count)
+            return state, parent.config.onbuild
         if not stage.image:
             return begin_stage(ImageConfig(), (), scope), ()
         with self._located():

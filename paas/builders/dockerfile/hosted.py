@@ -1,18 +1,19 @@
-"""The host's package-manager configuration in RUN: variables, mounts, and apt's sources as a layer that is left out again.
+"""The host's package-manager configuration in RUN: variables, mounts, and a layer of files that is left out again.
 
-apt's sources are no mounts: builds edit them (`sed -i`, `>>`), which a mounted file does not allow. They lie in a layer of
-their own, right below what the step changes.
+apt's files and the CA bundle are no mounts: builds and packages write to them, which a mounted file does not allow. They
+lie in a layer of their own, right below what the step changes. What the build itself has told apt wins over the host's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from paas.builders.dockerfile.writer import Attributes, LayerWriter
-from paas.builders.host_config import HostFile, apt_sources, host_config_env, host_config_mounts
+from paas.builders.host_config import HostFile, apt_files, ca_files, host_config_env, host_config_mounts
 from paas.model.container import Mount
 from paas.oci.store import ImageStore
 
@@ -33,14 +34,17 @@ class HostedStep:
         self._store, self._is_on = store, is_on
         self._lent: tuple[HostFile, ...] = ()
 
-    def prepare(self, layers: tuple[str, ...]) -> Hosted:
-        """Return what a step on these layers (bottom first) gets."""
+    def prepare(self, base: Sequence[str], made: Sequence[str]) -> Hosted:
+        """Return what a step gets on these layers, bottom first: those of the base image and those of this build."""
         if not self._is_on:
-            return Hosted(layers=layers)
-        directories = tuple(self._store.layer_dir(layer) for layer in reversed(layers))
-        self._lent = apt_sources(directories)
-        lent = (self._layer(directories),) if self._lent else ()
-        return Hosted(layers=(*layers, *lent), mounts=host_config_mounts(directories), env=host_config_env())
+            return Hosted(layers=(*base, *made))
+        below, own = ([self._store.layer_dir(layer) for layer in reversed(layers)] for layers in (base, made))
+        untouched = (f for f in apt_files(below) if not any(os.path.lexists(layer / f.target[1:]) for layer in own))
+        self._lent = (*untouched, *ca_files((*own, *below)))
+        lent = (self._layer((*own, *below)),) if self._lent else ()
+        return Hosted(
+            layers=(*base, *made, *lent), mounts=host_config_mounts(below, with_apt=False), env=host_config_env()
+        )  # fmt: skip
 
     def clean(self, changes: Path) -> None:
         """Remove lent files from a step's changes: a `chmod -R` copies them up as they are."""

@@ -44,11 +44,13 @@ _SIGNAL = re.compile(r"(?:SIG)?[A-Z]{2,6}(?:[12]|[+-]\d+)?\Z|\d{1,2}\Z", re.IGNO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
-    """What a stage is after some of its instructions. `layers` are store ids, bottom first."""
+    """What a stage is after some of its instructions. `layers` are store ids, bottom first, the first `base_count` of them
+    the base image's."""
 
     config: ImageConfig
     scope: Scope
     layers: tuple[str, ...] = ()
+    base_count: int = 0
     has_own_cmd: bool = False
 
     @property
@@ -65,11 +67,15 @@ class StageState:
         return replace(self, layers=(*self.layers, layer), config=config)
 
 
-def begin_stage(config: ImageConfig, layers: tuple[str, ...], scope: Scope) -> StageState:
-    """Return the state right after FROM: triggers are the builder's to run and never inherited."""
+def begin_stage(config: ImageConfig, layers: tuple[str, ...], scope: Scope, *, base_count: int = -1) -> StageState:
+    """Return the state right after FROM: triggers are the builder's to run and never inherited.
+
+    `base_count` is given when it continues another stage: how many layers its base image had.
+    """
+    base_count = len(layers) if base_count < 0 else base_count
     env = config.env if config.env_value("PATH") else (("PATH", DEFAULT_PATH), *config.env)
     scope = replace(scope, env={**scope.env, **dict(env)})
-    return StageState(config=replace(config, env=env, onbuild=()), scope=scope, layers=layers)
+    return StageState(config=replace(config, env=env, onbuild=()), scope=scope, layers=layers, base_count=base_count)
 
 
 def resolve(instruction: Instruction, scope: Scope, *, escape: str = "\\") -> Instruction:

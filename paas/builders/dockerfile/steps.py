@@ -119,7 +119,7 @@ class LayerSteps:
             secrets=self._order.secrets, scratch=self._scratch,
         )  # fmt: skip
         prepared = prepare_mounts(run, state.workdir, sources)
-        hosted = self._hosted.prepare(state.layers)
+        hosted = self._hosted.prepare(state.layers[: state.base_count], state.layers[state.base_count :])
         step = BuildStep(
             layers=hosted.layers,
             argv=argv,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.builders.host_config import apt_sources, host_config_env, host_config_mounts
+from paas.builders.host_config import apt_files, host_config_env, host_config_mounts
 
 RELEASE = 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n'
 
@@ -87,14 +87,29 @@ def test_apt_gets_network_settings_but_no_hooks_and_only_where_the_image_has_apt
     assert host_config_mounts([], environ={}, host=host) == ()
 
 
+def test_apt_s_logins_are_mounted_and_never_among_the_files_for_a_layer(host: Path, layer: Path) -> None:
+    write(host, {"etc/apt/auth.conf.d/mirror.conf": "machine m login x password y\n"})
+    mounts = targets(host_config_mounts([layer], environ={}, host=host, with_apt=False))
+    assert list(mounts) == ["/etc/apt/auth.conf.d/mirror.conf"]
+    assert apt_files([layer], host=host) == ()
+
+
+def test_an_empty_file_stands_in_for_sources_of_the_image_that_the_host_does_not_have(host: Path, layer: Path) -> None:
+    write(host, {"etc/apt/sources.list.d/debian.sources": "Types: deb\n"})
+    assert [(file.target, str(file.source)) for file in apt_files([layer], host=host)] == [
+        ("/etc/apt/sources.list.d/debian.sources", str(host / "etc/apt/sources.list.d/debian.sources")),
+        ("/etc/apt/sources.list", "/dev/null"),
+    ]
+
+
 def test_apt_sources_are_those_that_differ_from_the_image(host: Path, layer: Path) -> None:
     write(host, {"etc/apt/sources.list": "deb http://mirror stable main\n"})
-    assert [file.target for file in apt_sources([layer], host=host)] == ["/etc/apt/sources.list"]
+    assert [file.target for file in apt_files([layer], host=host)] == ["/etc/apt/sources.list"]
     write(layer, {"etc/apt/sources.list": "deb http://mirror stable main\n"})
-    assert apt_sources([layer], host=host) == ()
+    assert apt_files([layer], host=host) == ()
 
 
 def test_apt_sources_of_another_release_are_not_taken(host: Path, layer: Path) -> None:
     write(host, {"etc/apt/sources.list": "deb http://mirror stable main\n"})
     write(layer, {"etc/os-release": RELEASE.replace("12", "13").replace("bookworm", "trixie")})
-    assert apt_sources([layer], host=host) == ()
+    assert apt_files([layer], host=host) == ()
