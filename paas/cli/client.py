@@ -1,0 +1,141 @@
+"""The thin client: hand a command and our own stdin, stdout and stderr to the server, wait for its exit code.
+
+Imported for every command, so it imports nothing that costs start-up time, paas.paths included.
+Protocol: one JSON line with the three descriptors (SCM_RIGHTS); then lines `{"signal": name}` to the server, one line
+`{"exit": code, "error": text}` back. The server knows who we are from the socket (SO_PEERCRED).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+#: What of our environment the command gets. The server has its own copy of this list and drops the rest.
+FORWARDED = frozenset({
+    "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "PAAS_TRACE",
+    "GIT_PROTOCOL", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE",
+})  # fmt: skip
+FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
+#: Exit code when the server goes away before the command ends (sysexits.h, EX_UNAVAILABLE).
+SERVER_GONE = 69
+#: After so many Ctrl-C without an answer the client gives up waiting.
+PATIENCE = 3
+
+
+def socket_path() -> str:
+    """Return the path of the server's socket, as paas.paths has it."""
+    return os.path.join(os.environ.get("PAAS_RUN", "/run/paas"), "paas.sock")  # noqa: PTH118  # pathlib costs 10 ms
+
+
+def try_server(argv: Sequence[str]) -> int | None:
+    """Run the command in the server with our terminal; return its exit code, or None when no server listens."""
+    return _run({"argv": list(argv), "cwd": _directory(), "as": os.environ.get("PAAS_IDENTITY", "")})
+
+
+def run_ssh_command(key_name: str) -> int:
+    """Run what an OpenSSH client asked for as the owner of this key: the forced command of authorized_keys."""
+    code = _run({"command": os.environ.get("SSH_ORIGINAL_COMMAND", ""), "as": key_name})
+    if code is None:
+        _complain("The server does not run", "ask the administrator to run: paas doctor")
+        return SERVER_GONE
+    return code
+
+
+def open_command(path: str, request: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
+    """Connect and send a request with stdin, stdout and stderr. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+        line = json.dumps(request).encode() + b"\n"
+        sent = socket.send_fds(connection, [line], descriptors)
+        connection.sendall(line[sent:])
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def send_signal(connection: socket.socket, name: str) -> None:
+    """Have the command signalled: INT, TERM, HUP or WINCH. A server that is gone is no failure here."""
+    with contextlib.suppress(OSError):
+        connection.sendall(b'{"signal": "%s"}\n' % name.encode())
+
+
+def _run(request: dict[str, Any]) -> int | None:
+    request["env"] = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
+    with _terminal_kept():
+        try:
+            connection = open_command(socket_path(), request, (0, 1, 2))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        with connection:
+            _forward_signals(connection)
+            return _wait(connection)
+
+
+def _forward_signals(connection: socket.socket) -> None:
+    interrupts = 0
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        send_signal(connection, signal.Signals(number).name.removeprefix("SIG"))
+        interrupts += number == signal.SIGINT
+        if interrupts > PATIENCE:
+            raise SystemExit(128 + signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH):
+        signal.signal(number, forward)
+
+
+def _wait(connection: socket.socket) -> int:
+    """Return the exit code that the server reports."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while not answer.endswith(b"\n"):
+            received = connection.recv(65536)
+            if not received:
+                break
+            answer += received
+    if not answer.endswith(b"\n"):
+        _complain("The server ended before the command did", "see what is there now, then try again: paas ps:report")
+        return SERVER_GONE
+    result = json.loads(answer)
+    if result.get("error"):
+        _complain(result["error"], result.get("remedy", ""))
+    return int(result["exit"])
+
+
+@contextlib.contextmanager
+def _terminal_kept() -> Any:
+    """Leave the terminal as it was, also when the command that had it in raw mode was killed."""
+    if not os.isatty(0):
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):
+            if termios.tcgetattr(0) != before:
+                termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  # pathlib again
+    except FileNotFoundError:
+        return "/"  # the directory was removed under us
+
+
+def _complain(message: str, remedy: str) -> None:
+    lines = [f" !     {line}" for line in message.splitlines()] + ([f"       {remedy}"] if remedy else [])
+    sys.stderr.write("\n".join(lines) + "\n")

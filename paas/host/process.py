@@ -1,0 +1,58 @@
+"""What a process does to itself: its name, its privileges, its end. Linux prctl(2); not the running of tools (run.py)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import signal
+import socket
+
+from paas.errors import HostProblem
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+# <linux/prctl.h>
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
+
+
+def rename_process(name: str) -> None:
+    """Set the name that ps and top show; at most 15 characters."""
+    _LIBC.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Ask the kernel for a signal when the process `parent`, which made us, ends. Forgotten when the user changes."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)  # it ended before we asked
+
+
+def become(user: str) -> None:
+    """Give up root for good and become this user, who can never gain a privilege again. Raises HostProblem."""
+    if os.geteuid() != 0:
+        return
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise HostProblem(f"There is no user '{user}' on this machine", remedy="run: vagrant/provision.sh") from None
+    os.setgroups([])
+    os.setresgid(found.pw_gid, found.pw_gid, found.pw_gid)
+    os.setresuid(found.pw_uid, found.pw_uid, found.pw_uid)
+    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # Other processes of this user, e.g. git on what a stranger pushed, must not look into this one.
+    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def notify_service_manager(state: str) -> None:
+    """Tell systemd, if it started us, e.g. READY=1 (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        try:
+            notifier.connect(address)
+            notifier.sendall(state.encode())
+        except OSError:
+            pass  # a service manager that does not listen loses nothing of ours

@@ -1,0 +1,90 @@
+"""One command in a process of its own, forked from the executor: take over the client's terminal, run, exit."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import signal
+import sys
+import termios
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO
+
+from paas.context import Identity
+from paas.host.process import rename_process
+from paas.serve.request import FORWARDED, FORWARDED_PREFIX, Request
+
+#: Runs one command line for somebody and returns its exit code; prints its errors itself.
+Runner = Callable[[Sequence[str], Identity], int]
+#: Exit code of a fault of ours (sysexits.h, EX_SOFTWARE).
+FAULT = 70
+_FIRST_OWN_DESCRIPTOR, _LAST_DESCRIPTOR = 3, 1 << 20
+
+
+def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int], run: Runner) -> NoReturn:
+    """Become the command: never returns into the executor's loop, whatever happens."""
+    code = FAULT
+    try:
+        _take_signals(request)
+        os.setsid()
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+        # The executor's other descriptors are other clients' connections: ours would keep them open.
+        os.closerange(_FIRST_OWN_DESCRIPTOR, _LAST_DESCRIPTOR)
+        _take_terminal()
+        _take_streams()
+        _take_environment(request, identity)
+        rename_process(f"paas {request.topic}")
+        code = run(request.argv, identity)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException:
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _take_signals(request: Request) -> None:
+    """End like Ctrl-C on every request to end, so that whatever the command has begun is undone."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if request.survives_hangup else signal.default_int_handler)
+
+
+def _take_terminal() -> None:
+    """Make a terminal of the gateway's ours, for Ctrl-C and window size. One of a local user's stays his shell's."""
+    if os.isatty(0):
+        with contextlib.suppress(PermissionError):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _take_streams() -> None:
+    sys.stdin = _text(0, "r")
+    sys.stdout, sys.stderr = _text(1, "w"), _text(2, "w")
+
+
+def _text(descriptor: int, mode: str) -> TextIO:
+    raw = io.FileIO(descriptor, mode, closefd=False)
+    buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", line_buffering=os.isatty(descriptor) or descriptor == 2)
+
+
+def _take_environment(request: Request, identity: Identity) -> None:
+    """Add what the client may say; who is asking is for hooks that git starts."""
+    for name in [n for n in os.environ if n in FORWARDED or n.startswith(FORWARDED_PREFIX)]:
+        del os.environ[name]
+    os.environ.update(request.env)
+    os.environ["PAAS_IDENTITY"] = identity.name
+    os.umask(0o022)
+    with contextlib.suppress(OSError):
+        os.chdir(request.cwd if identity.is_admin else "/")

@@ -1,0 +1,230 @@
+"""The executor: forks one process per command that arrives on the unix socket. One thread, one selector, no waiting.
+
+Everything is imported before the first fork, so a command starts in milliseconds and shares our memory. What a command
+does, it does in its own process: a crash, a leak or a signal there hurts nobody here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from paas.context import Identity
+from paas.errors import Conflict, PaasError, UsageError
+from paas.serve.command import Runner, run_in_child
+from paas.serve.peers import identify, peer_of
+from paas.serve.request import MAX_REQUEST_BYTES, Request, parse_request
+from paas.serve.stop import StopSignal
+
+#: Commands under way at once; each is a process.
+MAX_COMMANDS = 128
+#: A client has so long to send its request.
+REQUEST_TIMEOUT_S = 10.0
+#: When the server stops, commands that change something have so long to finish; then they are cut.
+FINISH_TIMEOUT_S = 30.0
+#: From SIGTERM to SIGKILL for those that are cut.
+CUT_TIMEOUT_S = 3.0
+_DESCRIPTORS = 3
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Session:
+    """One client: first its request arrives, then its command runs (`pid`), then it gets the exit code."""
+
+    connection: socket.socket
+    since: float
+    received: bytes = b""
+    descriptors: list[int] = field(default_factory=list)
+    request: Request | None = None
+    pid: int = 0
+    pidfd: int = -1
+
+
+class Executor:
+    """Serve a listening socket until told to stop.
+
+    `user` may speak for SSH keys; `run` runs one command and returns its exit code; `poke` is called after each command that
+    may have changed an app.
+    """
+
+    def __init__(self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None]) -> None:
+        self._listener, self._user, self._run, self._poke = listener, user, run, poke
+        self._selector = selectors.DefaultSelector()
+        self._sessions: set[Session] = set()
+
+    def serve(self, stop: StopSignal) -> None:
+        """Accept and run commands; when `stop` comes, accept no more, let commands finish within bounds, return."""
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(stop, selectors.EVENT_READ, None)
+        while not stop.is_set:
+            self._turn(1.0 if self._waiting() else None)
+            self._drop_silent_clients()
+        self._selector.unregister(self._listener)
+        self._selector.unregister(stop)
+        self._finish()
+
+    def _turn(self, timeout_s: float | None) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            if key.data is not None:
+                key.data()
+
+    # -- a client comes
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # it left again, or we are out of descriptors: the others matter more
+        connection.setblocking(False)
+        session = Session(connection=connection, since=time.monotonic())
+        self._sessions.add(session)
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._read_request(session))
+
+    def _read_request(self, session: Session) -> None:
+        try:
+            received, descriptors, _, _ = socket.recv_fds(session.connection, 1 << 16, _DESCRIPTORS)
+        except BlockingIOError:
+            return
+        except OSError:
+            received, descriptors = b"", []
+        session.descriptors += descriptors
+        session.received += received
+        line, newline, rest = session.received.partition(b"\n")
+        if newline:
+            session.received = rest
+            self._answer_request(session, line)
+        elif not received or len(session.received) > MAX_REQUEST_BYTES:
+            self._forget(session)
+
+    def _answer_request(self, session: Session, line: bytes) -> None:
+        try:
+            request, identity = self._admit(session, line)
+        except PaasError as exc:
+            self._end(session, exc.exit_code, error=exc.message, remedy=exc.remedy)
+            return
+        session.request = request
+        self._fork(session, request, identity)
+        self._selector.modify(session.connection, selectors.EVENT_READ, lambda: self._read_signals(session))
+        if session.received:
+            self._pass_signals(session)
+
+    def _admit(self, session: Session, line: bytes) -> tuple[Request, Identity]:
+        """Return what to run and for whom. Raises UsageError, PermissionRefused, Conflict."""
+        request = parse_request(line)
+        identity = identify(peer_of(session.connection), request, user=self._user)
+        if len(session.descriptors) != _DESCRIPTORS:
+            raise UsageError("A request comes with stdin, stdout and stderr", remedy="use the paas command")
+        running = sum(1 for other in self._sessions if other.pid)
+        if running >= MAX_COMMANDS and not request.is_nested:
+            raise Conflict(f"{running} commands are running already", remedy="wait for one to end, then try again")
+        return request, identity
+
+    # -- its command runs
+
+    def _fork(self, session: Session, request: Request, identity: Identity) -> None:
+        session.pid = os.fork()
+        if session.pid == 0:
+            run_in_child(request, identity, session.descriptors, self._run)
+        session.pidfd = os.pidfd_open(session.pid)
+        self._selector.register(session.pidfd, selectors.EVENT_READ, lambda: self._reap(session))
+        self._close_descriptors(session)
+
+    def _read_signals(self, session: Session) -> None:
+        try:
+            received = session.connection.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self._hang_up(session)
+            return
+        session.received += received
+        self._pass_signals(session)
+
+    def _pass_signals(self, session: Session) -> None:
+        *lines, session.received = session.received.split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, AttributeError, TypeError):
+                name = json.loads(line)["signal"]
+                if name in ("INT", "TERM", "WINCH"):
+                    _signal(session, signal.Signals[f"SIG{name}"])
+                elif name == "HUP":
+                    self._hang_up_command(session)
+
+    def _hang_up(self, session: Session) -> None:
+        """The client is gone: so is the reader of the output. What must be finished is, the rest ends."""
+        self._selector.unregister(session.connection)
+        session.connection.close()
+        self._hang_up_command(session)
+
+    def _hang_up_command(self, session: Session) -> None:
+        if session.request is not None and not session.request.survives_hangup:
+            _signal(session, signal.SIGHUP)
+
+    def _reap(self, session: Session) -> None:
+        _, status = os.waitpid(session.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        changes = session.request is not None and session.request.may_change_apps
+        self._end(session, code if code >= 0 else 128 - code)
+        if changes:
+            self._poke()
+
+    # -- it ends
+
+    def _end(self, session: Session, code: int, *, error: str = "", remedy: str = "") -> None:
+        answer = json.dumps({"exit": code, "error": error, "remedy": remedy}).encode() + b"\n"
+        with contextlib.suppress(OSError):  # nobody waits for it any more
+            session.connection.sendall(answer)
+        self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._close_descriptors(session)
+        if session.connection.fileno() >= 0:
+            self._selector.unregister(session.connection)
+            session.connection.close()
+        if session.pidfd >= 0:
+            self._selector.unregister(session.pidfd)
+            os.close(session.pidfd)
+
+    def _close_descriptors(self, session: Session) -> None:
+        for descriptor in session.descriptors:
+            os.close(descriptor)
+        session.descriptors = []
+
+    def _waiting(self) -> bool:
+        return any(not session.pid for session in self._sessions)
+
+    def _drop_silent_clients(self) -> None:
+        oldest = time.monotonic() - REQUEST_TIMEOUT_S
+        for session in [s for s in self._sessions if not s.pid and s.since < oldest]:
+            self._forget(session)
+
+    def _finish(self) -> None:
+        """Let commands that change something finish, end all others; cut what does not end."""
+        for session in list(self._sessions):
+            if session.pid:
+                self._hang_up_command(session)
+            else:
+                self._forget(session)
+        for timeout_s, number in ((FINISH_TIMEOUT_S, signal.SIGTERM), (CUT_TIMEOUT_S, signal.SIGKILL)):
+            until = time.monotonic() + timeout_s
+            while self._sessions and time.monotonic() < until:
+                self._turn(until - time.monotonic())
+            for session in self._sessions:
+                _signal(session, number)
+
+
+def _signal(session: Session, number: signal.Signals) -> None:
+    """Signal the command with all that it started; it leads a process group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(session.pid, number)
