@@ -38,9 +38,10 @@ class BuildpackBuilder:
 
     name = "buildpack"
 
-    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None:
+    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings, buildpacks: Path | None = None) -> None:
         self._engine, self._paths, self._settings = engine, paths, settings
         self._store = ImageStore(paths.images)
+        self._buildpacks = buildpacks or paths.share / "buildpacks"
 
     def detect(self, tree: Path) -> bool:
         """Say whether there is anything to look at; which buildpack fits, `build` finds out in a container."""
@@ -79,10 +80,6 @@ class BuildpackBuilder:
             save_kept(request.cache, request.app, new, store)
         types = tuple(process.process_type(has_env=process.type in text.process_types) for process in processes)
         return BuildResult(image=image.id, processes=types, builder=self.name)
-
-    @property
-    def _buildpacks(self) -> Path:
-        return self._paths.share / "buildpacks"
 
     def _stack(self, reference_of: Callable[[str], str]) -> Image:
         reference = reference_of(self._settings.stack)
