@@ -59,8 +59,8 @@ class Module:
         parts = self.name.split(".")[1:]
         if not parts:
             return "paas"
-        if parts[0] in CONTRACTS and len(parts) > 1:
-            return f"{parts[0]}/*"
+        if parts[0] in CONTRACTS and len(parts) > 1 and (ROOT / parts[0] / parts[1]).is_dir():
+            return f"{parts[0]}/*"  # a plain module beside the implementations is theirs to share, and part of the contract
         return parts[0]
 
 
