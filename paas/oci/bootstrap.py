@@ -90,6 +90,8 @@ def plan_mmdebstrap(stack: Stack, apt: AptSetup, *, packages: Sequence[str], tar
         "--format=directory",
         # Nobody but root may look into the store, so apt cannot download as its own user.
         '--aptopt=APT::Sandbox::User "root"',
+        # mmdebstrap downloads by an installation that does nothing; apt would then delete what it "installed".
+        '--aptopt=APT::Keep-Downloaded-Packages "true"',
         *(("--variant=minbase",) if is_base else ("--variant=custom", "--skip=check/empty")),
         f"--components={','.join(stack.components)}",
         f"--include={','.join(packages)}",
@@ -166,7 +168,7 @@ def _clean(root: Path, stack: Stack, apt: AptSetup, *, is_base: bool) -> None:
             remove_tree(entry)
     if is_base:
         (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").rename(root / "etc/dpkg/dpkg.cfg.d/paas")
-        (root / "etc/apt/apt.conf.d/paas").write_text(_APT_CONFIG)
+        (root / "etc/apt/apt.conf.d/00paas").write_text(_APT_CONFIG)
         sources = root / "etc/apt/sources.list.d" / apt.image_sources_file.name
         sources.write_bytes(apt.image_sources_file.read_bytes())
         _copy_keys(root, apt.sources)
