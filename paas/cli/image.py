@@ -165,7 +165,7 @@ def import_rootfs(
     ctx: Context, tar: str, reference: str, env: Sequence[str], entrypoint: Sequence[str], cmd: Sequence[str],
     workdir: str, user: str, expose: Sequence[str],
 ) -> None:  # fmt: skip
-    """Make an image of a root file system in a tar (plain, gzip, bzip2, xz)."""
+    """Make an image of a root file system in a tar (plain or compressed)."""
     config = ImageConfig(
         env=tuple(parse_assignments(env).items()),
         entrypoint=tuple(entrypoint),
@@ -193,7 +193,7 @@ def load(ctx: Context, archive: str) -> None:
 @click.command("image:save")
 @click.argument("image")
 @click.argument("archive", metavar="FILE|-")
-@click.option("--format", "kind", type=click.Choice([str(k) for k in ArchiveFormat]), default=ArchiveFormat.DOCKER)
+@click.option("--format", "kind", type=click.Choice([str(k) for k in ArchiveFormat]), default=str(ArchiveFormat.DOCKER))
 @click.pass_obj
 def save(ctx: Context, image: str, archive: str, kind: str) -> None:
     """Write an image as an archive that `docker load` reads."""

@@ -160,6 +160,7 @@ class LayerStore:
             pending.rename(final)
             if key:
                 replace_link(self._keys / key, f"../layers/{layer_id}")
+                os.utime(self._keys / key, (self._now(),) * 2, follow_symlinks=False)
         except OSError as exc:
             raise disk_problem(exc, final) from exc
 

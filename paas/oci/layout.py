@@ -10,18 +10,22 @@ Source: OCI image-spec v1.1, image-layout.md, manifest.md, and config.md "Layer 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from paas.errors import InvalidInput
+from paas.host.run import run
 from paas.oci.digest import Digest
 from paas.oci.layer import pack_layer
 from paas.oci.manifest import ImageConfig, parse_timestamp
 from paas.oci.store import Image, ImageStore
 from paas.oci.unpack import UnpackLimits, unpack_layer
 
+#: RFC 8878, 3.1.1.
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MEDIA_TYPE = "application/vnd.oci.image.{}"
 
 
@@ -76,11 +80,25 @@ def import_rootfs_tar(
     store: ImageStore, tar: Path, *, reference: str = "", config: ImageConfig | None = None,
     limits: UnpackLimits = UnpackLimits(),
 ) -> Image:  # fmt: skip
-    """Make a one-layer image of a root file system's tar (plain, gzip, bzip2 or xz). Raises InvalidInput."""
-    with store.new_layer() as layer, tar.open("rb") as stream:
+    """Make a one-layer image of a root file system's tar (plain, gzip, bzip2, xz or zstd). Raises InvalidInput."""
+    with store.new_layer() as layer, _plain_tar(tar, layer.diff.with_name("tar")) as stream:
         unpack_layer(stream, layer.diff, limits=limits, has_whiteouts=False)
         layer_id = layer.commit()
     return store.create_image(config or ImageConfig(), [layer_id], reference=reference)
+
+
+@contextlib.contextmanager
+def _plain_tar(tar: Path, scratch: Path) -> Iterator[BinaryIO]:
+    """Open a tar; one in zstd, which this Python does not know, through a decompressed copy."""
+    with tar.open("rb") as stream:
+        if stream.read(len(_ZSTD_MAGIC)) != _ZSTD_MAGIC:
+            stream.seek(0)
+            yield stream
+            return
+    run(["zstd", "--quiet", "--decompress", "-o", str(scratch), str(tar)], remedy="is the file whole?")
+    with scratch.open("rb") as stream:
+        scratch.unlink()
+        yield stream
 
 
 def _import_layer(

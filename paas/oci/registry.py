@@ -125,7 +125,8 @@ def _archived(archive: Path) -> Sequence[tuple[str, tuple[str, ...]]]:
     except FileNotFoundError as exc:
         raise NotFound(f"There is no file {archive}") from exc
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise InvalidInput(f"{archive} is no image archive: {exc}") from exc
+        reason = str(exc).partition("\n")[0].rstrip(":")
+        raise InvalidInput(f"{archive} is no image archive: {reason}") from exc
 
 
 def _member(tar: tarfile.TarFile, name: str) -> Any:

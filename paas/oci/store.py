@@ -70,10 +70,9 @@ class ImageStore(LayerStore):
         body = {"config": config.to_oci(), "layers": list(layers)}
         image_id = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         file = self._image_file(image_id)
-        if file.exists():
-            os.utime(file, (self._now(),) * 2)  # young again: prune leaves it to its maker
-        else:
+        if not file.exists():
             self._replace(file, json.dumps({**body, "created_at": self._now()}))
+        os.utime(file, (self._now(),) * 2)  # young, or young again: prune leaves it to its maker
         if wanted:
             self._replace(self._tag_file(wanted), image_id)
         return self._read_image(image_id)

@@ -19,7 +19,7 @@ from typing import IO, BinaryIO, Self, cast
 from paas.errors import InvalidInput
 from paas.host.files import disk_problem, remove_tree
 from paas.oci.layer import (
-    OPAQUE_MARKER, OPAQUE_XATTR, PAX_XATTR, is_portable_xattr, is_whiteout, parse_member_name, whiteout_target,
+    OPAQUE_MARKER, OPAQUE_XATTR, PAX_XATTR, RESERVED_PREFIX, is_portable_xattr, is_whiteout, parse_member_name, whiteout_target,
 )  # fmt: skip
 
 _CHUNK = 1 << 20
@@ -94,6 +94,8 @@ class _Unpacker:
             if member.isdir():
                 self._set_attributes(self._root, member)
             return
+        if self._has_whiteouts and any(part.startswith(RESERVED_PREFIX) for part in parts[:-1]):
+            return  # below aufs's own directories
         parent = self._directory(parts[:-1])
         if self._has_whiteouts and (target := whiteout_target(parts[-1])) is not None:
             self._white_out(parent, parts[-1], target)
