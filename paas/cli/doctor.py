@@ -8,9 +8,11 @@ from dataclasses import asdict
 import click
 
 from paas.context import Context
+from paas.errors import PaasError
 from paas.host.doctor import Finding, Level, diagnose
 from paas.host.facts import read_facts
 
+_SHOWN_ORPHANS = 5
 _MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 
 
@@ -21,13 +23,25 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 def doctor(command: click.Context, style: str, verbose: bool) -> None:
     """Check this machine; say what is missing, why it matters and what to type."""
     ctx: Context = command.obj
-    findings = diagnose(read_facts(ctx.paths, ctx.settings))
+    findings = (*diagnose(read_facts(ctx.paths, ctx.settings)), *_orphans(ctx))
     if style == "json":
         ctx.output.plain(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _show(ctx, findings, verbose=verbose)
     if any(finding.level is Level.PROBLEM for finding in findings):
         command.exit(1)
+
+
+def _orphans(ctx: Context) -> tuple[Finding, ...]:
+    try:
+        found = ctx.engine.orphans()
+    except PaasError as exc:
+        return (Finding(check="containers", level=Level.PROBLEM, found=exc.message, why="none can be seen", remedy=exc.remedy),)
+    if not found:
+        return (Finding(check="containers", level=Level.OK, found="nothing is left over"),)
+    shown = ", ".join(found[:_SHOWN_ORPHANS]) + (f" and {len(found) - _SHOWN_ORPHANS} more" if len(found) > _SHOWN_ORPHANS else "")
+    why = "left by a crash; they take disk and memory"
+    return (Finding(check="containers", level=Level.WARNING, found=shown, why=why, remedy="systemctl restart paas (the start repairs)"),)
 
 
 def _show(ctx: Context, findings: tuple[Finding, ...], *, verbose: bool) -> None:

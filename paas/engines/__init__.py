@@ -126,3 +126,6 @@ class Engine(Protocol):
 
     def repair(self) -> tuple[str, ...]:
         """Bring back what a reboot or a crash took (bridges, rules, half-made containers); say what was done."""
+
+    def orphans(self) -> tuple[str, ...]:
+        """Name what is left over and belongs to no container; `repair` removes it. Reads only."""
