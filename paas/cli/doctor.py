@@ -39,9 +39,13 @@ def _orphans(ctx: Context) -> tuple[Finding, ...]:
         return (Finding(check="containers", level=Level.PROBLEM, found=exc.message, why="none can be seen", remedy=exc.remedy),)
     if not found:
         return (Finding(check="containers", level=Level.OK, found="nothing is left over"),)
-    shown = ", ".join(found[:_SHOWN_ORPHANS]) + (f" and {len(found) - _SHOWN_ORPHANS} more" if len(found) > _SHOWN_ORPHANS else "")
-    why = "left by a crash; they take disk and memory"
-    return (Finding(check="containers", level=Level.WARNING, found=shown, why=why, remedy="systemctl restart paas (the start repairs)"),)
+    more = f" and {len(found) - _SHOWN_ORPHANS} more" if len(found) > _SHOWN_ORPHANS else ""
+    return (
+        Finding(
+            check="containers", level=Level.WARNING, found=f"left over: {', '.join(found[:_SHOWN_ORPHANS])}{more}",
+            why="a crash left it; it takes disk and memory", remedy="systemctl restart paas, which repairs",
+        ),
+    )  # fmt: skip
 
 
 def _show(ctx: Context, findings: tuple[Finding, ...], *, verbose: bool) -> None:
