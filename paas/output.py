@@ -33,6 +33,11 @@ class Output:
         """Stop copying lines to `sink`."""
         self._sinks.remove(sink)
 
+    @property
+    def has_reader(self) -> bool:
+        """Say whether anybody still reads; known once a write failed."""
+        return self._out is not None
+
     def milestone(self, text: str) -> None:
         """Say that something is reached: `=====> Application deployed:`."""
         self._progress(MILESTONE, text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from paas.cli.common import format_option, print_json, table
 from paas.context import Context
 from paas.deploy.gc import collect, kept_images
 from paas.errors import Conflict, InvalidInput
@@ -29,7 +29,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @click.command("image:list")
 @click.option("--quiet", "-q", is_flag=True, help="print ids only")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text")
+@format_option
 @click.pass_obj
 def list_images(ctx: Context, quiet: bool, style: str) -> None:
     """List the images of this machine, newest first."""
@@ -39,7 +39,7 @@ def list_images(ctx: Context, quiet: bool, style: str) -> None:
         for image in images:
             ctx.output.plain(image.id)
     elif style == "json":
-        ctx.output.plain(json.dumps([_described(store, image) for image in images], indent=2))
+        print_json(ctx.output, [_described(store, image) for image in images])
     else:
         rows = [
             (reference, image.short_id, _age(ctx.now() - image.created_at), readable_size(_size(store, image)))
@@ -118,7 +118,7 @@ def remove(ctx: Context, images: Sequence[str]) -> None:
 def inspect(ctx: Context, images: Sequence[str]) -> None:
     """Print all about images as JSON."""
     store = ImageStore(ctx.paths.images)
-    ctx.output.plain(json.dumps([_described(store, store.image(name)) for name in images], indent=2))
+    print_json(ctx.output, [_described(store, store.image(name)) for name in images])
 
 
 @click.command("image:history")
@@ -225,13 +225,6 @@ def pull(ctx: Context, reference: str) -> None:
 def push(ctx: Context, image: str, reference: str) -> None:
     """Send an image to a registry, by default under its own name."""
     push_image(ImageStore(ctx.paths.images), image, reference or image, on_line=ctx.output.detail)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield lines of columns as wide as their widest cell."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def readable_size(size_bytes: float) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.image import readable_size, table
+from paas.cli.common import table
+from paas.cli.image import readable_size
 from paas.context import Context
 from paas.host.files import flock
 from paas.oci.bootstrap import build_stack
@@ -22,7 +23,8 @@ def list_stacks(ctx: Context) -> None:
         image = store.find_image(stack.reference)
         size = readable_size(sum(map(store.layer_size, image.layers))) if image else ""
         default = "*" if stack.name == ctx.settings.stack else ""
-        rows.append((default + stack.name, f"{stack.distribution} {stack.version} ({stack.suite})", "yes" if image else "no", size))
+        distribution = f"{stack.distribution} {stack.version} ({stack.suite})"
+        rows.append((default + stack.name, distribution, "yes" if image else "no", size))
     for line in table(("STACK", "DISTRIBUTION", "BUILT", "SIZE"), rows):
         ctx.output.plain(line)
 

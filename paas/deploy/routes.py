@@ -12,6 +12,9 @@ from paas.errors import Conflict
 from paas.model.app import App
 from paas.model.route import PortMap
 
+#: Turn of what belongs to no app; no app can have this name.
+GLOBAL = "_global"
+
 
 def apply_routes(ctx: Context, app: App) -> None:
     """Bring the proxy to the app's recorded routes and running containers."""
@@ -34,6 +37,27 @@ def change_domains(ctx: Context, app_name: str, change: Callable[[tuple[str, ...
             apply_routes(ctx, app)
             ctx.state.events.record(app_name, ctx.identity.name, "domains", " ".join(after), ctx.now())
     return after
+
+
+def change_global_domains(ctx: Context, change: Callable[[tuple[str, ...]], Sequence[str]]) -> tuple[str, ...]:
+    """Replace the global domains by `change(current)` and every app's default domain with them."""
+    with app_turn(ctx, GLOBAL, "domains"), ctx.state.transaction():
+        after = tuple(dict.fromkeys(change(ctx.state.routes.domains("") or (ctx.settings.domain,))))
+        ctx.state.routes.set_domains("", after)
+        for app in ctx.state.apps.list():
+            if not ctx.state.routes.domains(app.name):
+                apply_routes(ctx, app)
+        ctx.state.events.record("", ctx.identity.name, "domains:set-global", " ".join(after), ctx.now())
+    return after
+
+
+def change_property(ctx: Context, app_name: str, key: str, value: str) -> None:
+    """Set a property of the app's vhost; the record goes back if the proxy refuses."""
+    with app_turn(ctx, app_name, "nginx:set"):
+        app = ctx.state.apps.get(app_name)
+        with ctx.state.transaction():
+            ctx.state.properties.set(app_name, "nginx", key, value)
+            apply_routes(ctx, app)
 
 
 def change_ports(ctx: Context, app_name: str, change: Callable[[tuple[PortMap, ...]], Sequence[PortMap]]) -> tuple[PortMap, ...]:

@@ -6,13 +6,14 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from paas.context import Context
 from paas.engines import Stdio
 from paas.errors import Conflict, TaskFailed
 from paas.host.pipes import line_pipe
 from paas.model.app import App
-from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, ContainerSpec, Tenant
+from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, Container, ContainerSpec, Tenant
 from paas.model.process import ProcessType, command_line
 from paas.model.release import Release
 
@@ -46,10 +47,22 @@ def run_oneoff(
 ) -> int:
     """Run a command in a new container of the current release, attached to the caller; return its exit code."""
     app, release = ctx.state.apps.get(app_name), current_release(ctx, app_name)
-    process = release.process(command[0]) if len(command) == 1 else None
-    process = process or ProcessType(name="run", command=shell_join(command))
-    spec = oneoff_spec(ctx, app, release, process, kind=KIND_RUN, env=env, has_terminal=has_terminal)
+    spec = oneoff_spec(ctx, app, release, _process(release, command), kind=KIND_RUN, env=env, has_terminal=has_terminal)
     return ctx.engine.run(spec, stdio)
+
+
+def run_detached(ctx: Context, app_name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Container:
+    """Start a command in the background in a new container of the current release."""
+    app, release = ctx.state.apps.get(app_name), current_release(ctx, app_name)
+    spec = oneoff_spec(ctx, app, release, _process(release, command), kind=KIND_RUN, env=env)
+    spec = replace(spec, keeps_stdin=False, log_path=ctx.paths.app_logs(app.name) / "run" / f"{spec.name}.log")
+    return ctx.engine.start(ctx.engine.create(spec).id)
+
+
+def _process(release: Release, command: Sequence[str]) -> ProcessType:
+    """Return what a one-off runs: a process type when the only word names one, else the words as a shell line."""
+    named = release.process(command[0]) if len(command) == 1 else None
+    return named or ProcessType(name="run", command=shell_join(command))
 
 
 def current_release(ctx: Context, app: str) -> Release:

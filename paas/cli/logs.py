@@ -1,0 +1,101 @@
+"""`logs`: what the app's processes wrote, all containers merged by time, deploys and crashes included."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from paas.context import Context
+from paas.engines import LogLine
+from paas.engines.embedded.logs import parse_lines, read_log
+from paas.errors import NotFound
+
+_POLL_S = 0.15
+_CHUNK_BYTES = 1 << 20
+
+
+@click.command("logs")
+@click.argument("app")
+@click.option("--num", "-n", "count", type=click.IntRange(0, 1_000_000), default=100, help="how many of the last lines; 0: all")
+@click.option("--tail", "-t", "follow", is_flag=True, help="go on with new lines, of new containers too")
+@click.option("--ps", "-p", "process", default="", metavar="TYPE[.N]", help="of this process type or process only")
+@click.option("--quiet", "-q", is_flag=True, help="the text alone, without time and process")
+@click.pass_obj
+def logs(ctx: Context, app: str, count: int, follow: bool, process: str, quiet: bool) -> None:
+    """Show what the app's processes wrote."""
+    ctx.state.apps.get(app)
+    folder = ctx.paths.app_logs(app)
+    followed = {file: Followed(file=file, position=file.stat().st_size) for file in log_files(folder, process)}
+    lines = merged(folder, process, count)
+    if process and not lines and not followed and not follow:
+        raise NotFound(f"{app} has no logs of {process}", remedy=f"see: paas ps:report {app}")
+    for name, line in lines:
+        ctx.output.plain(line.text if quiet else rendered(app, name, line))
+    while follow and ctx.output.has_reader:
+        ctx.sleep(_POLL_S)
+        for name, line in new_lines(folder, process, followed):
+            ctx.output.plain(line.text if quiet else rendered(app, name, line))
+
+
+def rendered(app: str, process: str, line: LogLine) -> str:
+    """Write a line as Dokku does: `<time> app[web.1]: text`. Pure."""
+    at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return f"{at}000Z {app}[{process}]: {line.text}"
+
+
+def log_files(folder: Path, process: str) -> tuple[Path, ...]:
+    """Return the log files of a process type or process ('' for all): `<type>.<index>/<container>.log`."""
+    if not folder.is_dir():
+        return ()
+    wanted = [d for d in folder.iterdir() if d.is_dir() and (not process or process in (d.name, d.name.rpartition(".")[0]))]
+    return tuple(file for directory in wanted for file in directory.glob("*.log"))
+
+
+def merged(folder: Path, process: str, count: int) -> list[tuple[str, LogLine]]:
+    """Return the last `count` (0: all) lines of all files, oldest first, each with its process's name."""
+    found = [[(file.parent.name, line) for line in read_log(file, lines=count)] for file in log_files(folder, process)]
+    lines = list(heapq.merge(*found, key=lambda entry: entry[1].at))
+    return lines[-count:] if count else lines
+
+
+@dataclass(slots=True, kw_only=True)
+class Followed:
+    """One file that is followed: how far it was read, and the raw lines whose end is still to come."""
+
+    file: Path
+    position: int = 0
+    pending: list[bytes] = field(default_factory=list)
+    rest: bytes = b""
+
+    def read(self) -> Iterator[LogLine]:
+        """Yield the lines that came since the last call."""
+        try:
+            with self.file.open("rb") as stream:
+                if stream.seek(0, 2) < self.position:
+                    self.position = 0  # rotated: a new file stands under the old name
+                stream.seek(self.position)
+                fresh = stream.read(_CHUNK_BYTES)
+        except FileNotFoundError:
+            return
+        self.position += len(fresh)
+        *whole, self.rest = (self.rest + fresh).split(b"\n")
+        self.pending += whole
+        complete = max((i for i, raw in enumerate(self.pending) if b" F " in raw[:64]), default=-1) + 1
+        yield from parse_lines(self.pending[:complete])
+        del self.pending[:complete]
+
+
+def new_lines(folder: Path, process: str, followed: dict[Path, Followed]) -> list[tuple[str, LogLine]]:
+    """Return what came since the last call, also in files that are new."""
+    for file in log_files(folder, process):
+        followed.setdefault(file, Followed(file=file))
+    lines = [(one.file.parent.name, line) for one in followed.values() for line in one.read()]
+    return sorted(lines, key=lambda entry: entry[1].at)
+
+
+COMMANDS: tuple[click.Command, ...] = (logs,)

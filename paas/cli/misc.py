@@ -1,0 +1,73 @@
+"""Commands without a topic: help, version, url, urls, events."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import click
+
+import paas
+from paas.cli.common import format_option, print_json
+from paas.context import Context
+from paas.deploy.routing import app_urls
+
+
+@click.command("help")
+@click.argument("topic", default="")
+@click.pass_obj
+def show_help(ctx: Context, topic: str) -> None:
+    """List all commands, or those of a topic."""
+    from paas.cli.root import ADMIN_TOPICS, all_commands
+
+    ctx.output.plain("Usage: paas COMMAND <app> [arguments]        over SSH: ssh -t paas@HOST COMMAND <app> [arguments]")
+    ctx.output.plain()
+    for name, command in sorted(all_commands().items()):
+        is_shown = ctx.identity.is_admin or name.partition(":")[0] not in ADMIN_TOPICS
+        if is_shown and not command.hidden and name.startswith(topic):
+            ctx.output.plain(f"    {name:<26} {command.get_short_help_str(90)}")
+
+
+@click.command("version")
+@click.pass_obj
+def version(ctx: Context) -> None:
+    """Print the version."""
+    ctx.output.plain(f"paas version {paas.__version__}")
+
+
+@click.command("urls")
+@click.argument("app")
+@click.pass_obj
+def urls(ctx: Context, app: str) -> None:
+    """Print all URLs of the app."""
+    ctx.state.apps.get(app)
+    for url in app_urls(ctx, app):
+        ctx.output.plain(url)
+
+
+@click.command("url")
+@click.argument("app")
+@click.pass_obj
+def url(ctx: Context, app: str) -> None:
+    """Print the app's first URL."""
+    ctx.state.apps.get(app)
+    ctx.output.plain(app_urls(ctx, app)[0])
+
+
+@click.command("events")
+@click.argument("app", default="")
+@click.option("--num", "-n", "count", type=click.IntRange(1, 10_000), default=100, help="how many at most")
+@format_option
+@click.pass_obj
+def events(ctx: Context, app: str, count: int, style: str) -> None:
+    """Show who did what to which app."""
+    found = ctx.state.events.list(app, count)
+    if style == "json":
+        print_json(ctx.output, [dataclasses.asdict(event) for event in found])
+        return
+    for event in found:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+        ctx.output.plain(f"{at} {event.actor} {event.event} {event.app} {event.detail}".rstrip())
+
+
+COMMANDS: tuple[click.Command, ...] = (show_help, version, url, urls, events)

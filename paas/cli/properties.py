@@ -1,0 +1,140 @@
+"""Properties of apps: one table drives `<topic>:set`, `<topic>:report` and the check of every value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import click
+
+from paas.cli.common import format_option, print_report
+from paas.context import Context
+from paas.errors import InvalidSetting, UsageError
+
+Check = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Property:
+    """One key of `<topic>:set`: what it means, what it may be, and its built-in value."""
+
+    doc: str
+    check: Check
+    example: str
+    default: str = ""
+
+
+def _matching(pattern: str) -> Check:
+    return lambda value: re.fullmatch(pattern, value) is not None
+
+
+_SECONDS = _matching(r"\d{1,6}")
+_NGINX_SIZE, _NGINX_TIME, _BOOLEAN = _matching(r"\d{1,9}[kKmMgG]?"), _matching(r"\d{1,9}(ms|s|m|h|d)?"), _matching("true|false")
+_PATH = _matching(r"(?!/)(?!.*\.\.)[\w./-]{1,200}")
+_NAME = _matching(r"[\w./-]{1,100}")
+# fmt: off
+PROPERTIES: Mapping[str, Mapping[str, Property]] = {
+    "builder": {
+        "selected": Property(doc="builder to use, whatever is detected", check=_NAME, example="dockerfile"),
+        "build-dir": Property(doc="directory of the repository that is built", check=_PATH, example="services/api"),
+    },
+    "git": {
+        "deploy-branch": Property(doc="branch whose push deploys", check=_NAME, example="main"),
+    },
+    "ps": {
+        "procfile-path": Property(doc="where the Procfile is", check=_PATH, example="deploy/Procfile", default="Procfile"),
+        "stop-timeout-seconds": Property(doc="between SIGTERM and SIGKILL", check=_SECONDS, example="30", default="30"),
+        "restart-policy": Property(
+            doc="when a process that ended is started again", check=_matching(r"always|unless-stopped|no|on-failure(:\d{1,4})?"),
+            example="on-failure:20", default="on-failure:10"),
+    },
+    "checks": {
+        "wait-to-retire": Property(
+            doc="longest time requests in flight keep an old container", check=_SECONDS, example="30", default="60"),
+        "timeout": Property(doc="seconds a process has to get ready", check=_SECONDS, example="120", default="60"),
+    },
+    "nginx": {
+        "client-max-body-size": Property(doc="largest upload", check=_NGINX_SIZE, example="50m", default="1m"),
+        "proxy-read-timeout": Property(doc="longest silence of the app", check=_NGINX_TIME, example="120s", default="60s"),
+        "proxy-connect-timeout": Property(doc="longest connect to the app", check=_NGINX_TIME, example="10s", default="60s"),
+        "proxy-send-timeout": Property(doc="longest silence of the visitor", check=_NGINX_TIME, example="120s", default="60s"),
+        "keepalive-timeout": Property(doc="idle connections of visitors", check=_NGINX_TIME, example="30s", default="75s"),
+        "proxy-buffering": Property(doc="collect answers before sending", check=_matching("on|off"), example="off", default="on"),
+    },
+}
+# fmt: on
+
+
+def set_command(topic: str) -> click.Command:
+    """Return the command `<topic>:set`."""
+
+    @click.command(f"{topic}:set", help=f"Set a property; without a value it is cleared. Keys: {', '.join(PROPERTIES[topic])}.")
+    @click.argument("words", nargs=-1, required=True, metavar="<app>|--global KEY [VALUE]")
+    @click.option("--global", "is_global", is_flag=True, help="for all apps")
+    @click.pass_obj
+    def set_property(ctx: Context, words: tuple[str, ...], is_global: bool) -> None:
+        scope, key, value = _parse(topic, ("", *words) if is_global else words)
+        if scope:
+            ctx.state.apps.get(scope)
+        check_value(topic, key, value)
+        _store(ctx, topic, scope, key, value)
+        ctx.output.step(f"{'Setting' if value else 'Unsetting'} {key}{f' to {value}' if value else ''}")
+
+    return set_property
+
+
+def _parse(topic: str, words: tuple[str, ...]) -> tuple[str, str, str]:
+    if not 2 <= len(words) <= 3:
+        raise UsageError(f"{topic}:set takes an app, a key and a value", remedy=f"e.g. {_example(topic)}")
+    return words[0], words[1], words[2] if len(words) == 3 else ""
+
+
+def _store(ctx: Context, topic: str, scope: str, key: str, value: str) -> None:
+    if (topic, key) == ("git", "deploy-branch") and scope:
+        ctx.state.apps.set_deploy_branch(scope, value)
+    else:
+        ctx.state.properties.set(scope, topic, key, value)
+
+
+def report_command(topic: str) -> click.Command:
+    """Return the command `<topic>:report`."""
+
+    @click.command(f"{topic}:report", help=f"Show the {topic} properties: the app's own, the global and the resulting value.")
+    @click.argument("app", default="")
+    @click.argument("only", default="")
+    @format_option
+    @click.pass_obj
+    def report(ctx: Context, app: str, only: str, style: str) -> None:
+        names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
+        for name in names:
+            print_report(ctx.output, f"{name} {topic} information", report_of(ctx, topic, name), style=style, only=only)
+
+    return report
+
+
+def report_of(ctx: Context, topic: str, app: str) -> dict[str, str]:
+    """Return `<topic>-<key>`, `-global-` and `-computed-` values."""
+    own, shared = ctx.state.properties.get(app, topic), ctx.state.properties.get("", topic)
+    if topic == "git":
+        own = {**own, "deploy-branch": ctx.state.apps.get(app).deploy_branch}
+    found: dict[str, str] = {}
+    for key, declared in PROPERTIES[topic].items():
+        found[f"{topic}-{key}"] = own.get(key, "")
+        found[f"{topic}-global-{key}"] = shared.get(key, "")
+        found[f"{topic}-computed-{key}"] = own.get(key) or shared.get(key) or declared.default
+    return found
+
+
+def check_value(topic: str, key: str, value: str) -> None:
+    """Raise InvalidSetting for an unknown key or a value it may not have; empty is always fine. Pure."""
+    declared = PROPERTIES[topic].get(key)
+    if declared is None:
+        raise InvalidSetting(f"'{key}' is no property of {topic}", remedy=f"it has: {', '.join(PROPERTIES[topic])}")
+    if value and not declared.check(value):
+        raise InvalidSetting(f"'{value}' is no value for {topic} {key} ({declared.doc})", remedy=f"e.g. {declared.example}")
+
+
+def _example(topic: str) -> str:
+    key, declared = next(iter(PROPERTIES[topic].items()))
+    return f"paas {topic}:set shop {key} {declared.example}"

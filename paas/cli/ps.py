@@ -1,0 +1,127 @@
+"""`ps:*`: scale, restart, stop, start, rebuild, rollback, report, inspect."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from paas.cli.common import format_option, print_json, print_report, table
+from paas.cli.properties import report_of, set_command
+from paas.context import Context
+from paas.deploy import receive, rollback, rollout
+from paas.errors import InvalidInput
+from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container
+from paas.model.process import default_formation, parse_scale
+
+
+@click.command("ps:scale")
+@click.argument("app")
+@click.argument("scales", nargs=-1, metavar="TYPE=COUNT...")
+@format_option
+@click.pass_obj
+def scale(ctx: Context, app: str, scales: tuple[str, ...], style: str) -> None:
+    """Run so many processes of each type; without a count, show the formation."""
+    ctx.state.apps.get(app)
+    if scales:
+        rollout.scale(ctx, app, dict(parse_scale(one) for one in scales))
+        return
+    release = ctx.state.releases.current(app)
+    scaled = ctx.state.apps.formation(app)
+    formation = default_formation(release.processes, scaled) if release else scaled
+    if style == "json":
+        print_json(ctx.output, formation)
+        return
+    ctx.output.step(f"Scaling for {app}")
+    for line in table(("proctype:", "qty:"), [(f"{name}:", str(count)) for name, count in formation.items()]):
+        ctx.output.detail(line)
+
+
+@click.command("ps:restart")
+@click.argument("app")
+@click.argument("types", nargs=-1)
+@click.pass_obj
+def restart(ctx: Context, app: str, types: tuple[str, ...]) -> None:
+    """Replace the running processes by new ones, without a pause."""
+    rollout.restart(ctx, app, types)
+
+
+@click.command("ps:stop")
+@click.argument("app")
+@click.pass_obj
+def stop(ctx: Context, app: str) -> None:
+    """Stop all processes of the app until ps:start."""
+    rollout.stop(ctx, app)
+
+
+@click.command("ps:start")
+@click.argument("app")
+@click.pass_obj
+def start(ctx: Context, app: str) -> None:
+    """Start a stopped app."""
+    rollout.start_app(ctx, app)
+
+
+@click.command("ps:rebuild")
+@click.argument("app")
+@click.pass_obj
+def rebuild(ctx: Context, app: str) -> None:
+    """Build and deploy the deployed revision again."""
+    receive.rebuild(ctx, app)
+
+
+@click.command("ps:rollback")
+@click.argument("app")
+@click.argument("version", default="", metavar="[vN]")
+@click.pass_obj
+def roll_back(ctx: Context, app: str, version: str) -> None:
+    """Go back to an earlier release's code and config, by default the one before."""
+    number = version.removeprefix("v")
+    if number and not number.isdecimal():
+        raise InvalidInput(f"'{version}' is no release", remedy=f"e.g. v3; see: paas releases:list {app}")
+    ctx.state.apps.get(app)
+    rollback.roll_back(ctx, app, int(number) if number else None)
+
+
+@click.command("ps:report")
+@click.argument("app", default="")
+@click.argument("only", default="")
+@format_option
+@click.pass_obj
+def report(ctx: Context, app: str, only: str, style: str) -> None:
+    """Show the app's processes and their state, or those of all apps."""
+    names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
+    for name in names:
+        print_report(ctx.output, f"{name} ps information", _report(ctx, name), style=style, only=only)
+
+
+def _report(ctx: Context, app: str) -> dict[str, str]:
+    containers = _containers(ctx, app)
+    release = ctx.state.releases.current(app)
+    return {
+        "deployed": str(release is not None).lower(),
+        "running": str(any(c.is_running for c in containers)).lower(),
+        "release": f"v{release.version}" if release else "",
+        **report_of(ctx, "ps", app),
+        **{
+            f"status-{c.labels[LABEL_TYPE]}-{c.labels[LABEL_INDEX]}-v{c.labels[LABEL_RELEASE]}": f"{c.status} (CID: {c.id[:12]})"
+            for c in containers
+        },
+    }
+
+
+@click.command("ps:inspect")
+@click.argument("app")
+@click.pass_obj
+def inspect(ctx: Context, app: str) -> None:
+    """Print all about the app's containers as JSON."""
+    ctx.state.apps.get(app)
+    print_json(ctx.output, [dataclasses.asdict(container) for container in _containers(ctx, app)])
+
+
+def _containers(ctx: Context, app: str) -> tuple[Container, ...]:
+    found = ctx.engine.list({LABEL_APP: app, LABEL_KIND: KIND_PROCESS})
+    return tuple(sorted(found, key=lambda c: (c.labels[LABEL_TYPE] != "web", c.labels[LABEL_TYPE], int(c.labels[LABEL_INDEX]))))
+
+
+COMMANDS: tuple[click.Command, ...] = (scale, restart, stop, start, rebuild, roll_back, report, inspect, set_command("ps"))
