@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -75,12 +76,8 @@ def test_a_process_that_dies_is_started_again(instance: Instance, app_name: str)
 
 def main_pid(instance: Instance, name: str) -> int:
     """Return the host pid of the app's web process."""
-    import json
-
-    for container in json.loads(instance.paas("container:ps", "--format", "json").expect().stdout):
-        if container["labels"].get("paas.app") == name and container["labels"].get("paas.type") == "web":
-            return int(container["pid"])
-    raise AssertionError(f"{name} has no web container")
+    containers = json.loads(instance.paas("ps:inspect", name).expect().stdout)
+    return int(next(c["pid"] for c in containers if c["labels"]["paas.type"] == "web" and c["pid"]))
 
 
 def test_routes_are_right_after_nginx_was_killed(fresh_instance: Instance) -> None:

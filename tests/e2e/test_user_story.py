@@ -18,8 +18,9 @@ pytestmark = pytest.mark.e2e
 
 def processes(instance: Instance, name: str) -> dict[str, int]:
     """Return how many processes of each type run."""
-    labels = [c["labels"] for c in json.loads(instance.paas("container:ps", "--format", "json").expect().stdout)]
-    types = [label["paas.type"] for label in labels if label.get("paas.app") == name and label.get("paas.kind") == "process"]
+    inspected = instance.paas("ps:inspect", name)
+    containers = json.loads(inspected.stdout) if inspected.code == 0 else []
+    types = [c["labels"]["paas.type"] for c in containers if c["status"] == "running"]
     return dict(Counter(types))
 
 
