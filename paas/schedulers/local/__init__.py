@@ -1,0 +1,1 @@
+"""The local scheduler: all processes on this machine."""

@@ -1,0 +1,58 @@
+"""What to start and what to let go: containers found x deployment -> decisions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paas.model.container import LABEL_INDEX, LABEL_RELEASE, LABEL_TYPE, Container
+from paas.model.process import ProcessId
+from paas.schedulers import LABEL_GENERATION, Deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`keep` serve already, `start` are missing, `retire` are not wanted (any more)."""
+
+    keep: tuple[Container, ...]
+    start: tuple[ProcessId, ...]
+    retire: tuple[Container, ...]
+
+    def describe(self) -> str:
+        """Say it in a line: "start web.2, worker.1; keep 1; retire 2"."""
+        started = ", ".join(map(str, self.start)) or "nothing"
+        return f"start {started}; keep {len(self.keep)}; retire {len(self.retire)}"
+
+
+def plan_rollout(found: Sequence[Container], deployment: Deployment | None) -> Plan:
+    """Decide for all process containers of the app. One container for each process: of two that match, the older is kept."""
+    if deployment is None:
+        return Plan(keep=(), start=(), retire=tuple(found))
+    keep: dict[ProcessId, Container] = {}
+    for container in sorted(found, key=lambda c: (c.created_at, c.id)):
+        process = process_of(container)
+        if container.is_running and is_wanted(container, deployment) and process not in keep:
+            keep[process] = container
+    kept = {container.id for container in keep.values()}
+    missing = (process for process in deployment.wanted() if process not in keep)
+    return Plan(
+        keep=tuple(keep.values()),
+        start=tuple(p for p in missing if deployment.only is None or p in deployment.only),
+        retire=tuple(container for container in found if container.id not in kept),
+    )
+
+
+def is_wanted(container: Container, deployment: Deployment) -> bool:
+    """Say whether the container is of this release, of its type's generation, and within the formation."""
+    process = process_of(container)
+    return (
+        container.labels.get(LABEL_RELEASE) == str(deployment.release.version)
+        and container.labels.get(LABEL_GENERATION) == str(deployment.generations.get(process.type, 0))
+        and 1 <= process.index <= deployment.formation.get(process.type, 0)
+    )
+
+
+def process_of(container: Container) -> ProcessId:
+    """Return which process of the formation a container is."""
+    index = container.labels.get(LABEL_INDEX, "")
+    return ProcessId(type=container.labels.get(LABEL_TYPE, ""), index=int(index) if index.isdecimal() else 0)

@@ -1,0 +1,102 @@
+"""Probing: poll until a process is ready, dead, or out of time; then say what one would want to know."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from paas.engines import Engine
+from paas.errors import DeployFailed
+from paas.model.container import Container
+from paas.model.probe import Probe, ProbeKind
+
+#: The longest pause between two polls: a slow starter is asked less and less often.
+MAX_INTERVAL_S = 0.05
+CONNECT_TIMEOUT_S = 1.0
+LOG_LINES = 20
+_LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+_LOOPBACK = ("0100007F", "00000000000000000000000001000000")
+
+
+def wait_until_ready(
+    engine: Engine, container: Container, probe: Probe, *, process: str,
+    now: Callable[[], float], sleep: Callable[[float], None], is_cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Poll until the probe passes. Raises DeployFailed with the process's last lines when it dies or time is up."""
+    started, interval_s = now(), probe.interval_s
+    while True:
+        present = engine.inspect(container.id)
+        if not present.is_running:
+            raise failure(engine, present, f"{process} {how_it_ended(present)}", remedy="its last lines are above; fix and push again")
+        if is_ready(probe, present, uptime_s=now() - started):
+            return
+        if is_cancelled():
+            raise DeployFailed(f"{process} was given up because another process failed")
+        if now() - started >= probe.timeout_s:
+            raise _timeout(engine, present, probe, process)
+        sleep(interval_s)
+        interval_s = min(interval_s * 1.3, MAX_INTERVAL_S)
+
+
+def is_ready(probe: Probe, container: Container, *, uptime_s: float) -> bool:
+    """Try the probe once."""
+    if probe.kind is ProbeKind.LISTENING:
+        return is_listening(container.address, probe.port)
+    return uptime_s >= probe.uptime_s
+
+
+def is_listening(address: str, port: int) -> bool:
+    """Say whether a TCP connect succeeds."""
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=CONNECT_TIMEOUT_S):
+        return True
+    return False
+
+
+def how_it_ended(container: Container) -> str:
+    """Return why a container stopped, as a predicate."""
+    if container.is_oom_killed:
+        return "was killed because it used more memory than it may"
+    code = container.exit_code
+    if code is None:
+        return "ended"
+    return f"was killed by signal {code - 128}" if code > 128 else f"exited with status {code} instead of staying up"
+
+
+def failure(engine: Engine, container: Container, message: str, *, remedy: str) -> DeployFailed:
+    """Return the error with the last lines that the process wrote."""
+    lines = [line.text for line in engine.logs(container.id, lines=LOG_LINES)]
+    return DeployFailed(message, output=lines, remedy=remedy)
+
+
+def _timeout(engine: Engine, container: Container, probe: Probe, process: str) -> DeployFailed:
+    listening = listening_ports(container.pid)
+    inside = sorted({port for address, port in listening if address in _LOOPBACK})
+    outside = sorted({port for address, port in listening} - set(inside))
+    if probe.port in inside:
+        said = f"{process} listens on port {probe.port} of its own loopback only, where nobody can reach it"
+        remedy = "bind to 0.0.0.0 instead of 127.0.0.1"
+    elif outside:
+        said = f"{process} listens on port {', '.join(map(str, outside))}, not on $PORT ({probe.port})"
+        remedy = "let it listen on $PORT"
+    else:
+        said = f"{process} did not listen on port {probe.port} ($PORT) within {probe.timeout_s:g} s"
+        remedy = "listen on 0.0.0.0:$PORT, or give it longer: paas checks:set <app> timeout <seconds>"
+    return failure(engine, container, said, remedy=remedy)
+
+
+def listening_ports(pid: int) -> tuple[tuple[str, int], ...]:
+    """Return (address in hex, port) of each TCP socket that listens in the network namespace of `pid`; none if it is gone.
+
+    Source: proc(5), /proc/pid/net/tcp.
+    """
+    found = []
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    address, _, port = fields[1].partition(":")
+                    found.append((address, int(port, 16)))
+    return tuple(found)

@@ -1,0 +1,89 @@
+"""A process of a deployment as a container: its command line, environment, labels and limits. Pure."""
+
+from __future__ import annotations
+
+from paas.errors import DeployFailed
+from paas.model.container import (
+    KIND_PROCESS,
+    LABEL_APP,
+    LABEL_INDEX,
+    LABEL_KIND,
+    LABEL_RELEASE,
+    LABEL_TYPE,
+    ContainerSpec,
+    Limits,
+    Tenant,
+)  # fmt: skip
+from paas.model.probe import Probe, ProbeKind
+from paas.model.process import WEB, ProcessId, command_line
+from paas.paths import Paths
+from paas.schedulers import LABEL_GENERATION, Deployment
+from paas.settings import Settings
+
+MIB = 1024 * 1024
+
+
+def container_spec(
+    deployment: Deployment, process: ProcessId, *, entrypoint: tuple[str, ...], token: str, paths: Paths, settings: Settings
+) -> ContainerSpec:
+    """Return the container of one process. `token` makes its name unique among restarts. Raises DeployFailed."""
+    app, release = deployment.app, deployment.release
+    kind = release.process(process.type)
+    if kind is None:
+        raise DeployFailed(f"v{release.version} of {app.name} has no process type {process.type}")
+    generation = deployment.generations.get(process.type, 0)
+    name = f"{app.name}.{process}.v{release.version}.g{generation}.{token}"
+    return ContainerSpec(
+        image=release.image,
+        argv=command_line(kind, entrypoint),
+        tenant=Tenant(name=app.name, number=app.number),
+        name=name,
+        hostname=str(process),
+        env=environment(deployment, process),
+        labels={
+            LABEL_APP: app.name,
+            LABEL_KIND: KIND_PROCESS,
+            LABEL_RELEASE: str(release.version),
+            LABEL_TYPE: process.type,
+            LABEL_INDEX: str(process.index),
+            LABEL_GENERATION: str(generation),
+        },
+        limits=process_limits(deployment, process, settings),
+        stop_timeout_s=float(deployment.properties.get("ps.stop-timeout-seconds", settings.stop_timeout_s)),
+        log_path=paths.app_logs(app.name) / str(process) / f"{name}.log",
+        log_max_bytes=settings.log_max_mb * MIB,
+    )
+
+
+def environment(deployment: Deployment, process: ProcessId) -> dict[str, str]:
+    """Return what the process sees: config vars, then what the platform knows better."""
+    return {
+        **deployment.release.config,
+        "PORT": str(deployment.ports[0] if deployment.ports else 5000),
+        "DYNO": str(process),
+        "PAAS_APP": deployment.app.name,
+        "PAAS_PROCESS": str(process),
+        "PAAS_RELEASE": f"v{deployment.release.version}",
+    }
+
+
+def process_limits(deployment: Deployment, process: ProcessId, settings: Settings) -> Limits:
+    """Return the limits of a process type: its own, the app's, the machine's default."""
+
+    def chosen(resource: str) -> str:
+        properties = deployment.properties
+        return properties.get(f"resource.limit.{process.type}.{resource}") or properties.get(f"resource.limit.{resource}", "")
+
+    return Limits(
+        memory_bytes=int(chosen("memory") or settings.memory_mb) * MIB,
+        cpu_millis=int(float(chosen("cpu") or 0) * 1000),
+        pids=settings.pids,
+    )
+
+
+def probe_for(deployment: Deployment, process: ProcessId, settings: Settings) -> Probe:
+    """Return how we know that the process is ready: web listens on $PORT, others stay up for a moment."""
+    timeout_s = float(deployment.properties.get("checks.timeout", settings.check_timeout_s))
+    if process.type == WEB and deployment.ports:
+        return Probe(kind=ProbeKind.LISTENING, port=deployment.ports[0], timeout_s=timeout_s)
+    return Probe(kind=ProbeKind.UPTIME, uptime_s=settings.worker_grace_s, timeout_s=timeout_s)

@@ -1,0 +1,116 @@
+"""LocalScheduler: start in parallel, probe, and take everything back when one fails."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from paas.engines import Engine
+from paas.errors import NotFound
+from paas.model.app import App
+from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
+from paas.model.process import ProcessId
+from paas.output import Output
+from paas.paths import Paths
+from paas.schedulers import Deployment
+from paas.schedulers.local.plan import plan_rollout
+from paas.schedulers.local.probes import wait_until_ready
+from paas.schedulers.local.processes import container_spec, probe_for
+from paas.settings import Settings
+
+#: So many processes start at once: more than cores, as starting is mostly waiting, but not so many that all get slow.
+PARALLEL = 4 * (os.cpu_count() or 1)
+
+
+class LocalScheduler:
+    """Runs every process in a container of the one engine."""
+
+    name = "local"
+
+    def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None:
+        self._engine, self._paths, self._settings = engine, paths, settings
+
+    def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
+        """Start what is missing and probe it; all or nothing."""
+        plan = plan_rollout(self._found(deployment.app), deployment)
+        if not plan.start:
+            return plan.keep
+        entrypoint = self._engine.image_entrypoint(deployment.release.image)
+        attempt = _Attempt(self._engine, deployment, entrypoint, self._paths, self._settings, output)
+        return (*plan.keep, *attempt.run(plan.start))
+
+    def serving(self, deployment: Deployment) -> tuple[Container, ...]:
+        """Return the containers that match the deployment and run."""
+        return plan_rollout(self._found(deployment.app), deployment).keep
+
+    def obsolete(self, deployment: Deployment | None, app: App) -> tuple[Container, ...]:
+        """Return the app's process containers that the deployment does not want."""
+        return plan_rollout(self._found(app), deployment).retire
+
+    def _found(self, app: App) -> tuple[Container, ...]:
+        return self._engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS})
+
+
+class _Attempt:
+    """One all-or-nothing start of several processes."""
+
+    def __init__(
+        self, engine: Engine, deployment: Deployment, entrypoint: tuple[str, ...], paths: Paths, settings: Settings, output: Output
+    ) -> None:
+        self._engine, self._deployment, self._entrypoint = engine, deployment, entrypoint
+        self._paths, self._settings, self._output = paths, settings, output
+        self._started: list[Container] = []
+        self._is_cancelled = threading.Event()
+        self._lock = threading.Lock()
+
+    def run(self, processes: Sequence[ProcessId]) -> tuple[Container, ...]:
+        """Start and probe all; on the first failure give the others up and remove every one."""
+        pool = ThreadPoolExecutor(max_workers=min(len(processes), PARALLEL), thread_name_prefix="start")
+        futures = [pool.submit(self._start, process) for process in processes]
+        try:
+            return self._collect(futures)
+        except BaseException:
+            self._is_cancelled.set()
+            for future in futures:
+                future.cancel()
+            pool.shutdown(wait=True)
+            self._take_back()
+            raise
+        finally:
+            pool.shutdown(wait=True)
+
+    def _collect(self, futures: Sequence[Future[Container]]) -> tuple[Container, ...]:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        failed = next((error for future in done if (error := future.exception()) is not None), None)
+        if failed is not None:
+            raise failed
+        return tuple(future.result() for future in futures)
+
+    def _start(self, process: ProcessId) -> Container:
+        self._output.step(f"Starting {process} (v{self._deployment.release.version})")
+        spec = container_spec(
+            self._deployment, process, entrypoint=self._entrypoint, token=secrets.token_hex(4), paths=self._paths,
+            settings=self._settings,
+        )  # fmt: skip
+        created = self._engine.create(spec)
+        with self._lock:
+            self._started.append(created)
+        container = self._engine.start(created.id)
+        probe = probe_for(self._deployment, process, self._settings)
+        wait_until_ready(
+            self._engine, container, probe, process=str(process), now=time.monotonic, sleep=time.sleep,
+            is_cancelled=self._is_cancelled.is_set,
+        )  # fmt: skip
+        self._output.detail(f"{process} is ready")
+        return container
+
+    def _take_back(self) -> None:
+        for container in self._started:
+            try:
+                self._engine.remove(container.id, is_forced=True)
+            except NotFound:
+                pass  # gone, which is what we want
