@@ -87,7 +87,7 @@ def pack_layer(diff: Path, stream: BinaryIO) -> PackedLayer:
         for path, name in _walk(str(diff), ""):
             for member in _members(path, name, seen):
                 if member.isreg() and member.size:
-                    with open(path, "rb") as content:  # noqa: PTH123 - a str of os.scandir
+                    with open(path, "rb") as content:
                         tar.addfile(member, content)
                 else:
                     tar.addfile(member)

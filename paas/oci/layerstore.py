@@ -101,7 +101,7 @@ class LayerStore:
         """Return the layer stored under this key, and note that it was used."""
         key = self._keys / hash_key(content_key)
         try:
-            layer_id = os.path.basename(os.readlink(key))
+            layer_id = key.readlink().name
             os.utime(key, (self._now(),) * 2, follow_symlinks=False)
         except FileNotFoundError:
             return None
@@ -122,7 +122,7 @@ class LayerStore:
 
     def prune_layers(self, keep: Collection[str], *, oldest: float) -> tuple[str, ...]:
         """Remove layers that are not in `keep` and were neither made nor found since `oldest`, and dead pending ones."""
-        used = {os.path.basename(os.readlink(k)) for k in entries(self._keys) if modified(k) >= oldest}
+        used = {k.readlink().name for k in entries(self._keys) if modified(k) >= oldest}
         doomed = [i for i in self.layers() if i not in keep and i not in used and modified(self._layers / i) < oldest]
         for layer_id in doomed:
             self._remove_layer(layer_id)
@@ -169,7 +169,7 @@ class LayerStore:
         record = self._layers / layer_id / "layer.json"
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
             key = self._keys / json.loads(record.read_text())["key"]
-            if key != self._keys and os.path.basename(os.readlink(key)) == layer_id:
+            if key != self._keys and key.readlink().name == layer_id:
                 key.unlink()
         trash = self._pending / layer_id
         (self._layers / layer_id).rename(trash)
@@ -213,7 +213,7 @@ def replace_link(link: Path, target: str) -> None:
 def entries(directory: Path) -> tuple[Path, ...]:
     """Return what is in a directory that may not exist yet, without temporary files."""
     with contextlib.suppress(FileNotFoundError):
-        return tuple(directory / name for name in os.listdir(directory) if not name.startswith("."))
+        return tuple(entry for entry in directory.iterdir() if not entry.name.startswith("."))
     return ()
 
 
@@ -230,7 +230,7 @@ def disk_usage(directory: Path) -> int:
     total = 0
     for parent, names, files in os.walk(directory):
         for name in (*names, *files):
-            found = os.lstat(os.path.join(parent, name))
+            found = os.lstat(f"{parent}/{name}")
             if found.st_ino not in seen:
                 seen.add(found.st_ino)
                 total += found.st_blocks * 512

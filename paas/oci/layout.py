@@ -20,9 +20,9 @@ from paas.errors import InvalidInput
 from paas.host.run import run
 from paas.oci.digest import Digest
 from paas.oci.layer import pack_layer
-from paas.oci.manifest import ImageConfig, parse_timestamp
+from paas.oci.manifest import ImageConfig
 from paas.oci.store import Image, ImageStore
-from paas.oci.unpack import UnpackLimits, unpack_layer
+from paas.oci.unpack import DEFAULT_LIMITS, UnpackLimits, unpack_layer
 
 #: RFC 8878, 3.1.1.
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -30,7 +30,7 @@ _MEDIA_TYPE = "application/vnd.oci.image.{}"
 
 
 def import_directory(
-    store: ImageStore, directory: Path, *, reference: str = "", limits: UnpackLimits = UnpackLimits()
+    store: ImageStore, directory: Path, *, reference: str = "", limits: UnpackLimits = DEFAULT_LIMITS
 ) -> Image:
     """Take an image from skopeo's `dir:` with decompressed layers. Raises InvalidInput. Uses up the blobs."""
     manifest = _read_object(directory / "manifest.json")
@@ -78,7 +78,7 @@ def write_layout(store: ImageStore, image: Image, directory: Path) -> None:
 
 def import_rootfs_tar(
     store: ImageStore, tar: Path, *, reference: str = "", config: ImageConfig | None = None,
-    limits: UnpackLimits = UnpackLimits(),
+    limits: UnpackLimits = DEFAULT_LIMITS,
 ) -> Image:  # fmt: skip
     """Make a one-layer image of a root file system's tar (plain, gzip, bzip2, xz or zstd). Raises InvalidInput."""
     with store.new_layer() as layer, _plain_tar(tar, layer.diff.with_name("tar")) as stream:

@@ -109,4 +109,5 @@ def _split_domain(name: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, rule: str) -> InvalidInput:
-    return InvalidInput(f"'{text}' is not a valid image reference: {rule}", remedy="e.g. shop:v2 or registry.example.com/team/shop")
+    remedy = "e.g. shop:v2 or registry.example.com/team/shop"
+    return InvalidInput(f"'{text}' is not a valid image reference: {rule}", remedy=remedy)

@@ -1,9 +1,9 @@
 """Stacks: base images made of a distribution's packages, so that no registry is needed. Not their making: bootstrap.py.
 
-A stack (buildpacks/stacks/<name>.toml) is a chain of images, each one layer on the one before: the distribution as it is (`debian:12`), what apps need at
-run time (`paas/stack:debian-12-run`), and with compilers what builds need (`paas/stack:debian-12`). Two images rather than
-one because compilers and npm are two thirds of the size and of no use but to intruders where apps run; because the layers
-are shared, the second costs no disk.
+A stack (buildpacks/stacks/<name>.toml) is a chain of images, each one layer on the one before: the distribution as it is
+(`debian:12`), what apps need at run time (`paas/stack:debian-12-run`), and with compilers what builds need
+(`paas/stack:debian-12`). Two images rather than one because compilers and npm are two thirds of the size and of no use but
+to intruders where apps run; because the layers are shared, the second costs no disk.
 """
 
 from __future__ import annotations

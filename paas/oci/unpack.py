@@ -19,8 +19,15 @@ from typing import IO, BinaryIO, Self, cast
 from paas.errors import InvalidInput
 from paas.host.files import disk_problem, remove_tree
 from paas.oci.layer import (
-    OPAQUE_MARKER, OPAQUE_XATTR, PAX_XATTR, RESERVED_PREFIX, is_portable_xattr, is_whiteout, parse_member_name, whiteout_target,
-)  # fmt: skip
+    OPAQUE_MARKER,
+    OPAQUE_XATTR,
+    PAX_XATTR,
+    RESERVED_PREFIX,
+    is_portable_xattr,
+    is_whiteout,
+    parse_member_name,
+    whiteout_target,
+)
 
 _CHUNK = 1 << 20
 #: Linux MAXSYMLINKS, path_resolution(7).
@@ -40,8 +47,11 @@ class UnpackLimits:
     max_files: int = 4_000_000
 
 
+DEFAULT_LIMITS = UnpackLimits()
+
+
 def unpack_layer(
-    stream: IO[bytes], diff: Path, *, lowers: Sequence[Path] = (), limits: UnpackLimits = UnpackLimits(),
+    stream: IO[bytes], diff: Path, *, lowers: Sequence[Path] = (), limits: UnpackLimits = DEFAULT_LIMITS,
     has_whiteouts: bool = True,
 ) -> None:  # fmt: skip
     """Unpack a tar (plain, gzip, bzip2 or xz) into `diff`; raise InvalidInput when it is malformed, malicious or too big.
@@ -73,7 +83,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 class _Unpacker:
-    """One tar on its way into one directory. Paths here are str: they hold any bytes and there are many of them."""
+    """One tar on its way into one directory. All paths are below `_root`."""
 
     def __init__(self, diff: Path, lowers: Sequence[Path], limits: UnpackLimits, has_whiteouts: bool) -> None:
         self._root = str(diff)
@@ -247,6 +257,6 @@ class _Unpacker:
 
 def _write_file(path: str, content: BinaryIO) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+    with open(descriptor, "wb") as file:
         while chunk := content.read(_CHUNK):
             file.write(chunk)

@@ -48,7 +48,7 @@ def tree_of(directory: Path) -> dict[str, str]:
 def describe(path: Path) -> str:
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        return f"link: {os.readlink(path)}"
+        return f"link: {path.readlink()}"
     if stat.S_ISDIR(found.st_mode):
         return "dir opaque" if "trusted.overlay.opaque" in os.listxattr(path) else "dir"
     if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
@@ -110,7 +110,8 @@ def facts_of(root: Path) -> dict[str, tuple[object, ...]]:
         whiteout = stat.S_ISCHR(at.st_mode) and at.st_rdev == 0
         modified = 0 if whiteout else int(at.st_mtime)
         found[str(path.relative_to(root))] = (
-            stat.S_IFMT(at.st_mode) if whiteout else at.st_mode, at.st_uid, at.st_gid, at.st_rdev, modified, at.st_nlink, attributes,
+            stat.S_IFMT(at.st_mode) if whiteout else at.st_mode,
+            at.st_uid, at.st_gid, at.st_rdev, modified, at.st_nlink, attributes,
         )  # fmt: skip
     return found
 

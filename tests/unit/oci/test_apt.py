@@ -21,7 +21,7 @@ THIRD_PARTY = AptSource(
 def test_one_line_sources_are_read_with_their_options() -> None:
     text = """
 # a comment
-deb [arch=amd64,arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg trusted=yes] http://me:pw@mirror.example/debian bookworm main contrib # why
+deb [arch=amd64,arm64 signed-by=/keys/debian.gpg trusted=yes] http://me:pw@mirror.example/debian bookworm main contrib # why
 deb-src http://mirror.example/debian bookworm main
  deb   http://mirror.example/debian-security   bookworm-security   main
 deb http://mirror.example/flat ./
@@ -33,7 +33,7 @@ deb http://mirror.example/flat ./
             components=("main", "contrib"),
             options=(
                 ("Architectures", "amd64 arm64"),
-                ("Signed-By", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+                ("Signed-By", "/keys/debian.gpg"),
                 ("Trusted", "yes"),
             ),
         ),

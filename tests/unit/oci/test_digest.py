@@ -17,7 +17,10 @@ def test_digest_prints_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256", "sha256:", f"sha256:{SHA256}0", f"sha256:{SHA256.upper()}", f"md5:{SHA256}", f"sha256:{'g' * 64}", f"sha512:{SHA256}"],
+    [
+        "", "sha256", "sha256:", f"sha256:{SHA256}0", f"sha256:{SHA256.upper()}", f"md5:{SHA256}", f"sha256:{'g' * 64}",
+        f"sha512:{SHA256}",
+    ],
 )
 def test_malformed_digest_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -25,7 +25,10 @@ FULL = ImageConfig(
     author="me",
     architecture="arm64",
     variant="v8",
-    history=(HistoryEntry(created_by="RUN make", created_at=1_700_000_000.25), HistoryEntry(created_by="CMD run", is_empty_layer=True)),
+    history=(
+        HistoryEntry(created_by="RUN make", created_at=1_700_000_000.25),
+        HistoryEntry(created_by="CMD run", is_empty_layer=True),
+    ),
 )
 
 
@@ -70,14 +73,12 @@ def test_nulls_and_absent_fields_mean_not_set() -> None:
     assert ImageConfig.from_oci(document) == ImageConfig(architecture="amd64", variant="")
 
 
-@pytest.mark.parametrize("document", [[], {"config": []}, {"config": {"Env": [1]}}, {"history": "x"}, {"config": {"Labels": []}}])
+@pytest.mark.parametrize(
+    "document", [[], "text", {"config": [1]}, {"config": {"Env": [1]}}, {"history": "x"}, {"config": {"Labels": [1]}}]
+)
 def test_malformed_config_is_refused(document: Any) -> None:
-    document = document if not isinstance(document, dict) else {"architecture": "amd64", **document}
-    if document == {"architecture": "amd64", "config": []} or document == {"architecture": "amd64", "config": {"Labels": []}}:
-        assert ImageConfig.from_oci(document).env == ()  # an empty list is what some tools write for an empty object
-    else:
-        with pytest.raises(InvalidInput):
-            ImageConfig.from_oci(document)
+    with pytest.raises(InvalidInput):
+        ImageConfig.from_oci(document)
 
 
 _words = st.text(max_size=12)
@@ -90,6 +91,8 @@ def test_any_config_comes_back_from_its_json(env: dict[str, str], cmd: list[str]
     assert ImageConfig.from_oci(config.to_oci()) == config
 
 
-@pytest.mark.parametrize(("machine", "expected"), [("x86_64", ("amd64", "")), ("aarch64", ("arm64", "v8")), ("loong64", ("loong64", ""))])
+@pytest.mark.parametrize(
+    ("machine", "expected"), [("x86_64", ("amd64", "")), ("aarch64", ("arm64", "v8")), ("loong64", ("loong64", ""))]
+)
 def test_platforms_have_go_s_names(machine: str, expected: tuple[str, str]) -> None:
     assert host_platform(machine) == expected

@@ -103,7 +103,8 @@ def test_adopting_what_is_not_there_leaves_nothing(store: ImageStore, tmp_path: 
 def test_an_image_is_found_by_every_name_it_has(store: ImageStore) -> None:
     image = make_image(store, reference="shop:v1")
     store.tag("shop:v1", "registry.example.com/shop")
-    for name in ("shop:v1", "docker.io/library/shop:v1", image.id, f"sha256:{image.id}", image.short_id, "registry.example.com/shop"):
+    ids = (image.id, f"sha256:{image.id}", image.short_id)
+    for name in ("shop:v1", "docker.io/library/shop:v1", "registry.example.com/shop", *ids):
         assert store.image(name) == image
     assert store.references(image.id) == ("registry.example.com/shop:latest", "shop:v1")
 
