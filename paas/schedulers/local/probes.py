@@ -29,7 +29,8 @@ def wait_until_ready(
     while True:
         present = engine.inspect(container.id)
         if not present.is_running:
-            raise failure(engine, present, f"{process} {how_it_ended(present)}", remedy="its last lines are above; fix and push again")
+            said = f"{process} {how_it_ended(present)}"
+            raise failure(engine, present, said, remedy="its last lines are above; fix it and try again")
         if is_ready(probe, present, uptime_s=now() - started):
             return
         if is_cancelled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
@@ -59,8 +60,9 @@ class _Attempt:
     """One all-or-nothing start of several processes."""
 
     def __init__(
-        self, engine: Engine, deployment: Deployment, entrypoint: tuple[str, ...], paths: Paths, settings: Settings, output: Output
-    ) -> None:
+        self, engine: Engine, deployment: Deployment, entrypoint: tuple[str, ...], paths: Paths, settings: Settings,
+        output: Output,
+    ) -> None:  # fmt: skip
         self._engine, self._deployment, self._entrypoint = engine, deployment, entrypoint
         self._paths, self._settings, self._output = paths, settings, output
         self._started: list[Container] = []
@@ -110,7 +112,5 @@ class _Attempt:
 
     def _take_back(self) -> None:
         for container in self._started:
-            try:
+            with contextlib.suppress(NotFound):  # gone, which is what we want
                 self._engine.remove(container.id, is_forced=True)
-            except NotFound:
-                pass  # gone, which is what we want
