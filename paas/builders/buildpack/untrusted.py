@@ -23,9 +23,10 @@ def read_text(root: Path, path: str) -> str | None:
         descriptor = open_in_root(root, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise BuildFailed(f"/{path} is larger than {MAX_BYTES >> 20} MiB", remedy="fix the buildpack that wrote it")

@@ -42,6 +42,7 @@ def test_links_and_special_files_of_a_build_are_not_read(tmp_path: Path) -> None
     (root / "env" / "LINK").symlink_to(outside)
     (root / "env" / "UP").symlink_to("../../secret")
     (root / "env" / "PLAIN").write_text("x")
+    (root / "env" / "DIRECTORY").mkdir()
     os.mkfifo(root / "env" / "PIPE")
     (root / "dir").symlink_to(tmp_path)
     assert read_directory(root, "env") == {"PLAIN": "x"}

@@ -64,7 +64,8 @@ def test_directories_of_a_build_layer_go_to_the_front() -> None:
 
 
 def test_headers_are_not_for_launch() -> None:
-    assert directory_changes("/l", {"include": {}, "bin": {}}.get, LAUNCH_DIRECTORIES) == [Change("PATH", "prepend", "/l/bin", ":")]
+    found = directory_changes("/l", {"include": {}, "bin": {}}.get, LAUNCH_DIRECTORIES)
+    assert found == [Change("PATH", "prepend", "/l/bin", ":")]
 
 
 def test_env_launch_comes_after_env() -> None:
