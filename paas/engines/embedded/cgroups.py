@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,8 @@ ROOT = Path("/sys/fs/cgroup")
 #: Made by provisioning, `Delegate=yes`: containers are not in our own unit, so they survive its restart.
 DELEGATED = "/paas.slice/paas-containers.service"
 DEFAULT_PARENT = "/paas"
+#: There if systemd is PID 1, sd_booted(3).
+_SYSTEMD = Path("/run/systemd/system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,29 +97,19 @@ def monitors_cgroup(parent: str) -> str:
     return f"{parent}/monitors"
 
 
-def make_monitors(found: Hierarchies, parent: str) -> None:
-    """Make the leaf for conmons in the trees by which systemd and `kill everything in a unit` go."""
-    for root in _tracking_roots(found):
-        (root / monitors_cgroup(parent).lstrip("/")).mkdir(parents=True, exist_ok=True)
-
-
 def join_monitors(found: Hierarchies, parent: str, pid: int) -> None:
-    """Move a conmon there."""
-    for root in _tracking_roots(found):
-        path = root / monitors_cgroup(parent).lstrip("/") / "cgroup.procs"
-        try:
-            path.write_text(str(pid))
-        except FileNotFoundError:
-            make_monitors(found, parent)
-            path.write_text(str(pid))
+    """Move a conmon to the leaf of all conmons, in the tree by which systemd ends units.
 
-
-def _tracking_roots(found: Hierarchies) -> Iterator[Path]:
-    if found.unified is not None:
-        yield found.unified
-    named = dict(found.controllers).get("name=systemd")
-    if named is not None:
-        yield named
+    Without systemd nobody ends processes by cgroup, and each move takes 5 ms.
+    """
+    if not _SYSTEMD.is_dir():
+        return
+    tracking = dict(found.controllers).get("name=systemd", found.unified)
+    if tracking is None:
+        return
+    leaf = tracking / monitors_cgroup(parent).lstrip("/")
+    leaf.mkdir(parents=True, exist_ok=True)
+    (leaf / "cgroup.procs").write_text(str(pid))
 
 
 def members(found: Hierarchies, cgroup: str) -> tuple[int, ...]:

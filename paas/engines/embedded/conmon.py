@@ -1,10 +1,9 @@
 """conmon: holds a container's streams, log and exit code, so that none of our processes must live for it.
 
-    we --startpipe--> conmon (in its own cgroup) --fork--> crun create
-    we <--syncpipe--- conmon: {"data": <pid of the container's init>} or {"data": -1, "message": ...}
+    we --fork--> conmon --fork--> conmon, the daemon --fork--> crun create
+    we <--------- sync pipe: {"data": <pid of the container's init>} or {"data": -1, "message": ...}
 
-It goes on only after the byte on the start pipe: that is when it has been moved to its cgroup.
-Source: conmon(8); conmon.c, `_OCI_SYNCPIPE`, `_OCI_STARTPIPE`.
+Source: conmon(8); conmon.c, `_OCI_SYNCPIPE`.
 """
 
 from __future__ import annotations
@@ -79,32 +78,28 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
     return argv
 
 
-def create_monitored(argv: Sequence[str], stdio: Stdio | None, join_cgroup: Callable[[int], None]) -> Monitored:
-    """Start conmon, which creates the container; return when its init waits to be started. Raises HostProblem."""
-    sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
-    start_read, start_write = os.pipe2(os.O_CLOEXEC)
+def create_monitored(argv: Sequence[str], stdio: Stdio | None, while_waiting: Callable[[], object]) -> Monitored:
+    """Start conmon, which creates the container; return when its init waits to be started. Raises HostProblem.
+
+    `while_waiting` is called when conmon runs on its own and the runtime is at work.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
-        environment = {
-            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-            "_OCI_SYNCPIPE": str(sync_write),
-            "_OCI_STARTPIPE": str(start_read),
-        }
+        environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "_OCI_SYNCPIPE": str(writing)}
         streams = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else (DEVNULL, DEVNULL, DEVNULL)
         process = spawn(
-            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment,
-            pass_fds=(sync_write, start_read), new_session=True,
+            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment, pass_fds=(writing,),
+            new_session=True,
         )  # fmt: skip
-        os.close(sync_write)
-        os.close(start_read)
-        sync_write = start_read = -1
-        join_cgroup(process.pid)
-        os.write(start_write, b"\0")
-        process.wait()  # it goes on as a daemon
-        return _answer(sync_read)
+        os.close(writing)
+        writing = -1
+        if process.wait() == 0:  # it goes on as a daemon
+            while_waiting()
+        return _answer(reading)
     finally:
-        for descriptor in (sync_read, sync_write, start_read, start_write):
-            if descriptor >= 0:
-                os.close(descriptor)
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
 
 
 def _answer(sync: int) -> Monitored:

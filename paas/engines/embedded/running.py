@@ -44,9 +44,7 @@ def launch(
     with claimed_ports(ground, record) as publish:
         argv = conmon_argv(ground.conmon, ground.crun, _watch(ground, home, record, is_logged=stdio is None))
         try:
-            made = create_monitored(
-                argv, stdio, lambda pid: cgroups.join_monitors(ground.hierarchies, ground.cgroup_parent, pid)
-            )
+            made = create_monitored(argv, stdio, lambda: _move_conmon(ground, home))
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
             publish()
@@ -154,6 +152,12 @@ def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool) -> Wa
         has_terminal=record.has_terminal,
         keeps_stdin=record.keeps_stdin,
     )
+
+
+def _move_conmon(ground: Ground, home: Path) -> None:
+    """Move conmon out of our own cgroup, so that the end of our unit is not its end."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended already; it says why
+        cgroups.join_monitors(ground.hierarchies, ground.cgroup_parent, int((home / "conmon.pid").read_text()))
 
 
 def _link(ground: Ground, record: Record) -> bridge.Link:
