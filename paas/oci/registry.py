@@ -90,7 +90,7 @@ def save_image(
 
 
 def _copy(source: str, target: str, failure: str, on_line: Lines, scratch: Path) -> None:
-    argv = ["skopeo", f"--tmpdir={scratch}", "copy", "--retry-times=2"]
+    argv = ["skopeo", f"--tmpdir={scratch}", "copy", "--retry-times=1"]
     if target.startswith("dir:"):
         argv.append("--dest-decompress")
     said: list[str] = []
