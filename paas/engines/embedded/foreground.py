@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 from paas.engines import BuildStep, Stdio, StepResult
@@ -84,12 +85,20 @@ def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
                 launch(ground, record, stdio=stack.enter_context(passable(stdio)))
             code = wait_for_exit(home, timeout_s or None)
         except (KeyboardInterrupt, Cancelled):
-            if read_processes(home) is not None and signal_init(home, record.stop_signal):
-                wait_for_exit(home, min(record.stop_timeout_s, _STOP_WAIT_S))
+            if read_processes(home) is not None:
+                _end(home, record.stop_signal, min(record.stop_timeout_s, _STOP_WAIT_S))
             raise
         if code is None:
+            _end(home, signal.SIGKILL, _STOP_WAIT_S)
             raise CommandFailed(record.argv, -signal.SIGKILL, [f"no end after {timeout_s:g} s"])
         return code
+
+
+def _end(home: Path, number: int, wait_s: float) -> None:
+    """Signal the init and wait; kill it if it stays. Whoever reads its streams reads until it is gone."""
+    if signal_init(home, number) and wait_for_exit(home, wait_s) is None:
+        signal_init(home, signal.SIGKILL)
+        wait_for_exit(home, _STOP_WAIT_S)
 
 
 @contextlib.contextmanager

@@ -177,6 +177,7 @@ def surroundings_of(ground: Ground, record: Record, files: tuple[tuple[Path, str
         init=ground.init if record.has_init else None,
         is_read_only=record.is_read_only,
         seccomp=ground.seccomp,
+        seccomp_program=ground.seccomp_program(),
         max_open_files=ground.max_open_files,
     )
 

@@ -52,6 +52,7 @@ def launch(
                 before_start()
             if stdio is None and not record.keeps_stdin and not record.has_terminal:
                 close_stdin(ground.sockets, record.id)
+            ground.keep_seccomp_program(record.id)
             processes = _processes(home, made.pid)
             ground.crun.start(record.id)
             write_processes(home, processes)

@@ -6,6 +6,7 @@ Source: OCI runtime-spec v1.1, config.md and config-linux.md; moby oci/defaults.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,11 +74,13 @@ class Surroundings:
     init: Path | None = None
     is_read_only: bool = False
     seccomp: Mapping[str, Any] = field(default_factory=dict)
+    seccomp_program: bytes = b""
     max_open_files: int = 0
 
 
 def runtime_config(command: Command, around: Surroundings) -> dict[str, Any]:
     """Return config.json."""
+    program = base64.b64encode(around.seccomp_program).decode()
     return {
         "ociVersion": "1.0.2",
         "process": process_config(command, around),
@@ -85,6 +88,8 @@ def runtime_config(command: Command, around: Surroundings) -> dict[str, Any]:
         "hostname": around.hostname,
         "mounts": _mounts(around),
         "linux": _linux(around),
+        # crun(1): the profile compiled already, which it then does not do again; other runtimes compile linux.seccomp.
+        "annotations": {"run.oci.seccomp_bpf_data": program} if program else {},
     }
 
 
