@@ -6,7 +6,7 @@ import time
 
 import click
 
-from paas.cli.common import confirm, force_option, format_option, print_json, print_report
+from paas.cli.common import REPORT, confirm, force_option, format_option, print_json, print_report
 from paas.context import Context
 from paas.deploy import apps
 from paas.deploy.routing import app_urls
@@ -66,7 +66,7 @@ def rename(ctx: Context, app: str, new_name: str) -> None:
     apps.rename(ctx, app, new_name)
 
 
-@click.command("apps:report")
+@click.command("apps:report", context_settings=REPORT)
 @click.argument("app", default="")
 @click.argument("only", default="")
 @format_option

@@ -15,6 +15,8 @@ import click
 from paas.errors import Conflict, PaasError
 from paas.output import DETAIL, Output
 
+#: `apps:report shop --app-locked` prints that value alone: the flags are the report's keys, not options.
+REPORT = {"ignore_unknown_options": True}
 format_option = click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json for scripts")
 force_option = click.option("--force", is_flag=True, help="do not ask")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import format_option, print_report
+from paas.cli.common import REPORT, format_option, print_report
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_domains
@@ -58,7 +58,7 @@ def clear(ctx: Context, app: str) -> None:
     _say(ctx, "Set", app_domains(ctx, app), app)
 
 
-@click.command("domains:report")
+@click.command("domains:report", context_settings=REPORT)
 @click.argument("app", default="")
 @click.argument("only", default="")
 @format_option

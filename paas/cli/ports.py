@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import format_option, print_json, print_report, table
+from paas.cli.common import REPORT, format_option, print_json, print_report, table
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_ports
@@ -68,7 +68,7 @@ def list_ports(ctx: Context, app: str, style: str) -> None:
         _show(ctx, app, ports)
 
 
-@click.command("ports:report")
+@click.command("ports:report", context_settings=REPORT)
 @click.argument("app", default="")
 @click.argument("only", default="")
 @format_option

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from paas.cli.common import format_option, print_report
+from paas.cli.common import REPORT, format_option, print_report
 from paas.context import Context
 from paas.errors import InvalidSetting, UsageError
 
@@ -100,7 +100,7 @@ def _store(ctx: Context, topic: str, scope: str, key: str, value: str) -> None:
 def report_command(topic: str) -> click.Command:
     """Return the command `<topic>:report`."""
 
-    @click.command(f"{topic}:report", help=f"Show the {topic} properties: the app's own, the global and the resulting value.")
+    @click.command(f"{topic}:report", context_settings=REPORT, help=f"Show the {topic} properties: own, global and resulting.")
     @click.argument("app", default="")
     @click.argument("only", default="")
     @format_option

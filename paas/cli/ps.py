@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from paas.cli.common import format_option, print_json, print_report, table
+from paas.cli.common import REPORT, format_option, print_json, print_report, table
 from paas.cli.properties import report_of, set_command
 from paas.context import Context
 from paas.deploy import receive, rollback, rollout
@@ -83,7 +83,7 @@ def roll_back(ctx: Context, app: str, version: str) -> None:
     rollback.roll_back(ctx, app, int(number) if number else None)
 
 
-@click.command("ps:report")
+@click.command("ps:report", context_settings=REPORT)
 @click.argument("app", default="")
 @click.argument("only", default="")
 @format_option
