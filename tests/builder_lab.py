@@ -16,7 +16,7 @@ from paas.builders import BuildRequest
 from paas.builders.buildpack.builder import BuildpackBuilder
 from paas.engines import Stdio
 from paas.engines.embedded.engine import EmbeddedEngine
-from paas.model.container import ContainerSpec, Tenant
+from paas.model.container import ContainerSpec, Limits, Tenant
 from paas.model.process import ProcessType, command_line
 from paas.model.release import BuildResult
 from paas.model.source import Source
@@ -48,7 +48,7 @@ class Lab:
     said: list[str] = field(default_factory=list)
 
     def build(self, app: str, tree: Path, *, buildpacks: Path | None = None, options: Mapping[str, str] | None = None,
-              env: Mapping[str, str] | None = None) -> Built:
+              env: Mapping[str, str] | None = None, limits: Limits | None = None, timeout_s: float = 300) -> Built:
         """Build a copy of the tree."""
         builder = BuildpackBuilder(engine=self.engine, paths=self.paths, settings=self.settings, buildpacks=buildpacks)
         out = io.StringIO()
@@ -60,7 +60,7 @@ class Lab:
             result = builder.build(
                 BuildRequest(
                     app=app, tenant=TENANT, source=source, cache=self.paths.app_cache(app), output=output,
-                    env=env or {}, options=options or {}, timeout_s=300,
+                    env=env or {}, options=options or {}, limits=limits or Limits(), timeout_s=timeout_s,
                 )
             )  # fmt: skip
         return Built(result=result, output=out.getvalue(), image=self.store.image(result.image))

@@ -48,8 +48,7 @@ class BuildpackBuilder:
         return next(tree.iterdir(), None) is not None
 
     def validate(self, tree: Path) -> None:
-        """Check the Procfile. Raises InvalidFile."""
-        read_procfile(tree, "Procfile")
+        """Check nothing: what there is to check, `build` reads before its first container, with the app's own file names."""
 
     def build(self, request: BuildRequest) -> BuildResult:
         """Build the image. Raises BuildFailed or InvalidFile."""
@@ -101,7 +100,6 @@ class BuildpackBuilder:
 
     def _container(self, request: BuildRequest, stack: Image, workspace: Workspace, *, base: str) -> BuildContainer:
         inherits = self._settings.build_inherit_host_config
-        layers = tuple(self._store.layer_dir(layer) for layer in stack.layers)
         host_env = host_config_env() if inherits else {}
         return BuildContainer(
             engine=self._engine,
@@ -109,7 +107,8 @@ class BuildpackBuilder:
             workspace=workspace,
             layers=(*stack.layers, base),
             env=build_env(dict(stack.config.env), host_env, stack=self._settings.stack),
-            host_mounts=host_config_mounts(layers) if inherits else (),
+            # No layers: apt's settings are of no use to a user who may not install packages.
+            host_mounts=workspace.readable(host_config_mounts(())) if inherits else (),
             deadline=time.monotonic() + request.timeout_s,
         )
 

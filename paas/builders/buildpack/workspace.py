@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paas.builders.buildpack.buildpack import TARGET
@@ -48,6 +49,21 @@ class Workspace:
         file.write_text(json.dumps(document))
         file.chmod(0o444)
 
+    def readable(self, mounts: Iterable[Mount]) -> tuple[Mount, ...]:
+        """Return the mounts, with a copy in place of a host's file that the building user, who is not root, could not read."""
+        return tuple(self._readable(mount) for mount in mounts)
+
+    def _readable(self, mount: Mount) -> Mount:
+        source = mount.source
+        if source is None or not source.is_file() or source.stat().st_mode & stat.S_IROTH:
+            return mount
+        copy = self.scratch / "host" / mount.target.replace("/", "_")
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, copy)
+        copy.chmod(0o400)
+        os.chown(copy, self.owner, self.owner)
+        return replace(mount, source=copy)
+
     def mounts(self, *, is_read_only: bool) -> tuple[Mount, ...]:
         """Return what the container of a phase sees; `is_read_only` is about the app's tree."""
         return (
@@ -66,7 +82,7 @@ def link_tree(source: Path, target: Path, owner: int) -> None:
     """
     target.mkdir(exist_ok=True)
     os.chown(target, owner, owner)
-    target.chmod(source.stat().st_mode & 0o777 | 0o700)
+    target.chmod(0o755)
     for entry in os.scandir(source):
         place = target / entry.name
         if entry.is_dir(follow_symlinks=False):

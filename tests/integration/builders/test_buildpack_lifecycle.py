@@ -8,6 +8,7 @@ import pytest
 
 from builder_lab import Built, Lab
 from paas.errors import BuildFailed
+from paas.model.container import Limits
 from paas.model.process import ProcessType
 
 pytestmark = pytest.mark.integration
@@ -233,3 +234,30 @@ def test_deleting_the_cache_means_a_build_from_nothing(lab: Lab, app: Path) -> N
     assert second.output == "       kept\n"
     (lab.paths.app_cache("purged") / "buildpack.json").unlink()
     assert lab.build("purged", app, buildpacks=app.parent / "buildpacks").output == ""
+
+
+def test_build_that_takes_too_long_is_stopped(lab: Lab, app: Path) -> None:
+    with pytest.raises(BuildFailed, match="took longer than 2 s and was stopped"):
+        lab.build("slow", app, buildpacks=make_buildpacks(app.parent / "b", one="sleep 60\n"), timeout_s=2)
+    assert lab.leftovers() == []
+
+
+def test_build_that_eats_all_memory_is_told_so(lab: Lab, app: Path) -> None:
+    hungry = "#!/usr/bin/python3\nx = bytearray(512 << 20)\n"
+    with pytest.raises(BuildFailed, match="ran out of memory") as caught:
+        limits = Limits(memory_bytes=128 << 20)
+        lab.build("hungry", app, buildpacks=make_buildpacks(app.parent / "b", one=hungry), limits=limits)
+    assert "build-memory-mb" in caught.value.remedy
+
+
+def test_hosts_package_settings_are_readable_though_only_root_may(
+    lab: Lab, app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".npmrc").write_text("registry=https://npm.example.com/\n")
+    (home / ".npmrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(home))
+    built = lab.build("settings", app, buildpacks=make_buildpacks(app.parent / "b", one='cat "$NPM_CONFIG_GLOBALCONFIG"\n' + WEB))
+    assert built.output == "       registry=https://npm.example.com/\n"
+    assert "npm.example.com" not in lab.run(built, "env; ls /run")
