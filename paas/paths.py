@@ -86,6 +86,11 @@ class Paths:
         return self.run / "serve.pid"
 
     @property
+    def serve_log(self) -> Path:
+        """Return what a detached server writes; under systemd it is the journal."""
+        return self.root / "serve.log"
+
+    @property
     def locks(self) -> Path:
         return self.run / "locks"
 

@@ -18,7 +18,8 @@ from paas.errors import PermissionRefused, UsageError
 #: Modules of this package that hold no commands.
 _PLUMBING = frozenset({"client", "common", "main", "root", "properties"})
 #: Commands that stand in another module than the one named like their topic.
-_ELSEWHERE = {"url": "misc", "urls": "misc", "version": "misc", "events": "misc", "help": "misc"}
+_ELSEWHERE = {"url": "misc", "urls": "misc", "version": "misc", "events": "misc", "help": "misc",
+              "git-receive-pack": "gitserve", "git-upload-pack": "gitserve", "git-upload-archive": "gitserve"}  # fmt: skip
 #: Topics for root on this machine only: they reach past the apps.
 ADMIN_TOPICS = frozenset({"container", "image", "stacks", "ssh-keys", "doctor", "serve"})
 

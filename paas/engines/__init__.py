@@ -100,6 +100,9 @@ class Engine(Protocol):
         """Run one more process in it; return its exit code. With a terminal, stdio.stdin must be one: it is put in raw
         mode and its size followed (SIGWINCH)."""
 
+    def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
+        """Start it and join its streams from the first byte until it stops; return its exit code."""
+
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Join its streams until it stops; return its exit code."""
 
@@ -129,3 +132,9 @@ class Engine(Protocol):
 
     def orphans(self) -> tuple[str, ...]:
         """Name what is left over and belongs to no container; `repair` removes it. Reads only."""
+
+    def rotate_logs(self) -> int:
+        """Rotate the logs of running containers that are over their limit; return how many."""
+
+    def preload(self) -> None:
+        """Import and read now what the first start would wait for; for a process that lives long."""

@@ -69,6 +69,14 @@ def move_tree(source: Path, target: Path) -> None:
     remove_tree(source)
 
 
+def last_lines(path: Path, count: int = 20) -> tuple[str, ...]:
+    """Return the last lines of a text file, none if it is not there."""
+    try:
+        return tuple(path.read_text(errors="replace").splitlines()[-count:])
+    except FileNotFoundError:
+        return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockHolder:
     """Who holds a lock: what it is doing, since when (epoch seconds), which process."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import select
 import signal
 import socket
+from collections.abc import Sequence
 
 from paas.errors import HostProblem
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_LAST_STANDARD, _NO_DESCRIPTOR = 2, 1 << 20
 # <linux/prctl.h>
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
 
@@ -56,3 +59,27 @@ def notify_service_manager(state: str) -> None:
             notifier.sendall(state.encode())
         except OSError:
             pass  # a service manager that does not listen loses nothing of ours
+
+
+def close_descriptors(*, keep: Sequence[int]) -> None:
+    """Close all but stdin, stdout, stderr and these."""
+    edges = [*sorted(d for d in keep if d > _LAST_STANDARD), _NO_DESCRIPTOR]
+    first = _LAST_STANDARD + 1
+    for edge in edges:
+        os.closerange(first, edge)
+        first = edge + 1
+
+
+def wait_for_end(pid: int, number: int, *, timeout_s: float) -> bool:
+    """Signal a process that need not be our child and wait; say whether it has ended."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+        return bool(select.select([pidfd], [], [], timeout_s)[0])
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(pidfd)

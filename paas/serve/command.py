@@ -13,15 +13,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
+from paas.cli.client import FORWARDED, FORWARDED_PREFIX
 from paas.context import Identity
-from paas.host.process import rename_process
-from paas.serve.request import FORWARDED, FORWARDED_PREFIX, Request
+from paas.host.process import close_descriptors, rename_process
+from paas.serve.request import Request
 
 #: Runs one command line for somebody and returns its exit code; prints its errors itself.
 Runner = Callable[[Sequence[str], Identity], int]
 #: Exit code of a fault of ours (sysexits.h, EX_SOFTWARE).
 FAULT = 70
-_FIRST_OWN_DESCRIPTOR, _LAST_DESCRIPTOR = 3, 1 << 20
 
 
 def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int], run: Runner) -> NoReturn:
@@ -33,7 +33,7 @@ def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         # The executor's other descriptors are other clients' connections: ours would keep them open.
-        os.closerange(_FIRST_OWN_DESCRIPTOR, _LAST_DESCRIPTOR)
+        close_descriptors(keep=())
         _take_terminal()
         _take_streams()
         _take_environment(request, identity)
@@ -76,7 +76,8 @@ def _take_streams() -> None:
 def _text(descriptor: int, mode: str) -> TextIO:
     raw = io.FileIO(descriptor, mode, closefd=False)
     buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", line_buffering=os.isatty(descriptor) or descriptor == 2)
+    by_line = os.isatty(descriptor) or descriptor == 2
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", line_buffering=by_line)
 
 
 def _take_environment(request: Request, identity: Identity) -> None:

@@ -1,0 +1,41 @@
+"""What is done once when the server starts, before any command: repair the host, let the proxy serve what is recorded."""
+
+from __future__ import annotations
+
+from paas.context import Context
+from paas.deploy import routing
+from paas.deploy.intent import serving_now
+from paas.errors import PaasError
+
+
+def bring_back(ctx: Context) -> int:
+    """Repair what a reboot or a crash left behind; return how many steps failed. A failed one is reported, never in the way."""
+    failed = 0
+    for step in (_abandon_builds, _repair_engine, _sync_proxy):
+        try:
+            step(ctx)
+        except PaasError as exc:
+            ctx.output.warn(f"{exc.message}\n{exc.remedy}".rstrip())
+            failed += 1
+    return failed
+
+
+def _abandon_builds(ctx: Context) -> None:
+    ctx.state.builds.abandon_running(ctx.now())
+
+
+def _repair_engine(ctx: Context) -> None:
+    for done in ctx.engine.repair():
+        ctx.output.step(done)
+
+
+def _sync_proxy(ctx: Context) -> None:
+    """Let the proxy serve exactly the recorded apps, with the containers that run now: one test and one reload for all."""
+    wanted = {}
+    for app in ctx.state.apps.list():
+        release = ctx.state.releases.current(app.name)
+        if release is not None and release.has_web:
+            vhost = routing.vhost_for(ctx, app.name, release)
+            wanted[app.name] = (vhost, routing.upstreams_for(vhost, serving_now(ctx, app)))
+    for done in ctx.proxy.sync(wanted):
+        ctx.output.step(done)
