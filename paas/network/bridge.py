@@ -74,7 +74,7 @@ def remove_interface(name: str) -> bool:
 
 def interfaces(prefix: str) -> tuple[str, ...]:
     """Return the names of our bridges and veths on the host."""
-    return tuple(sorted(n for n in os.listdir("/sys/class/net") if n.startswith((f"{prefix}b", f"{prefix}v"))))
+    return tuple(sorted(p.name for p in Path("/sys/class/net").glob(f"{prefix}[bv]*")))
 
 
 def connect(link: Link, pid: int) -> None:

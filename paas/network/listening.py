@@ -6,7 +6,6 @@ Source: proc_net(5), /proc/net/tcp: local address, state 0A is LISTEN, inode of 
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def _owner(inodes: set[str]) -> Listener:
         if not process.name.isdecimal():
             continue
         with contextlib.suppress(OSError):  # it ended meanwhile
-            for descriptor in os.scandir(process / "fd"):
-                if os.readlink(descriptor.path) in wanted:
+            for descriptor in (process / "fd").iterdir():
+                if str(descriptor.readlink()) in wanted:
                     return Listener(pid=int(process.name), name=(process / "comm").read_text().strip())
     return Listener(pid=0, name="another process")

@@ -30,12 +30,15 @@ def account_for(user: str, passwd: str, group: str) -> Account:
         raise InvalidInput(f"the image has no user '{name}'", remedy="use a user of its /etc/passwd, or a number")
     uid, gid, login, home = entry if entry is not None else (int(name), 0, "", "/")
     if group_name:
-        gid, groups = _group_id(group_name, group), ()
-    else:
-        groups = tuple(sorted({found for found in _groups_of(login, group) if found != gid}))
-    if max(uid, gid, *groups, 0) > _MAX_ID:
+        return _checked(user, Account(uid=uid, gid=_group_id(group_name, group), home=home or "/"))
+    groups = tuple(sorted({found for found in _groups_of(login, group) if found != gid}))
+    return _checked(user, Account(uid=uid, gid=gid, groups=groups, home=home or "/"))
+
+
+def _checked(user: str, account: Account) -> Account:
+    if max(account.uid, account.gid, *account.groups) > _MAX_ID:
         raise InvalidInput(f"'{user}' is beyond the {_MAX_ID + 1} ids a container has")
-    return Account(uid=uid, gid=gid, groups=groups, home=home or "/")
+    return account
 
 
 def _passwd_entry(name: str, passwd: str) -> tuple[int, int, str, str] | None:

@@ -137,7 +137,7 @@ def remove(found: Hierarchies, cgroup: str) -> bool:
     for root in found.roots:
         for directory, _, _ in os.walk(root / cgroup.lstrip("/"), topdown=False):
             try:
-                os.rmdir(directory)
+                Path(directory).rmdir()
             except FileNotFoundError:
                 pass  # gone, which is what we want
             except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ class Claims:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for _ in range(2):
             try:
-                os.symlink(container, self.directory / key)
+                (self.directory / key).symlink_to(container)
                 return True
             except FileExistsError:
                 holder = self.holder(key)
@@ -35,7 +34,7 @@ class Claims:
     def holder(self, key: str) -> str:
         """Return the container that holds a key, or ''."""
         with contextlib.suppress(OSError):
-            return os.readlink(self.directory / key)
+            return str((self.directory / key).readlink())
         return ""
 
     def release(self, key: str, container: str) -> None:
@@ -46,5 +45,5 @@ class Claims:
     def stale(self) -> tuple[str, ...]:
         """Return the keys whose holder is gone."""
         with contextlib.suppress(FileNotFoundError):
-            return tuple(key for key in sorted(os.listdir(self.directory)) if not self.exists(self.holder(key)))
+            return tuple(key.name for key in sorted(self.directory.iterdir()) if not self.exists(self.holder(key.name)))
         return ()

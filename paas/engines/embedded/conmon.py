@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.engines.embedded.crun import Crun
 from paas.engines import Stdio
+from paas.engines.embedded.crun import Crun
 from paas.errors import HostProblem
 from paas.host.run import DEVNULL, spawn
 

@@ -11,17 +11,33 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from paas.engines import BuildStep, LogLine, StepResult, Stdio
+from paas.engines import BuildStep, LogLine, Stdio, StepResult
 from paas.engines.embedded import cgroups, committing, repair
-from paas.engines.embedded.attach import attached, join_streams, run_with_console
+from paas.engines.embedded.attach import attached, run_with_console
 from paas.engines.embedded.foreground import run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, read_log, rotate
 from paas.engines.embedded.making import (
-    command_of, finish, locked, make, making, read_account, release_claims, surroundings_of,
+    command_of,
+    finish,
+    locked,
+    make,
+    making,
+    read_account,
+    release_claims,
+    surroundings_of,
 )  # fmt: skip
 from paas.engines.embedded.record import Record, container_from, read_record
-from paas.engines.embedded.running import container_of, launch, signal_init, stop_started, take_away, wait_for_exit
+from paas.engines.embedded.running import (
+    container_of,
+    launch,
+    launch_attached,
+    signal_init,
+    stop_started,
+    stream_until_exit,
+    take_away,
+    wait_for_exit,
+)  # fmt: skip
 from paas.engines.embedded.spec import process_config
 from paas.engines.embedded.streams import passable
 from paas.errors import Conflict, InvalidInput, NotFound
@@ -132,15 +148,21 @@ class EmbeddedEngine:
             ) as running:
                 return running.wait()
 
+    def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
+        """Start it and join its streams from the first byte until it stops; return its exit code."""
+        record = self._record(container)
+        with contextlib.ExitStack() as stack:
+            with locked(self._ground.home(record.id)):
+                if container_of(self._ground, record).is_running:
+                    raise Conflict(f"Container {record.id} is running", remedy=f"paas container:logs -f {record.id}")
+                connection = launch_attached(self._ground, record, stack)
+            return stream_until_exit(self._ground, record, connection, stdio or Stdio())
+
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Join its streams until it stops; return its exit code."""
         record = self._running(container)
-        home = self._ground.home(record.id)
         with attached(self._ground.sockets, record.id) as connection:
-            join_streams(
-                connection, home, stdio or Stdio(), has_terminal=record.has_terminal, sends_stdin=record.keeps_stdin
-            )
-        return wait_for_exit(home, None) or 0
+            return stream_until_exit(self._ground, record, connection, stdio or Stdio())
 
     def logs(self, container: str, *, lines: int = 0, follow: bool = False) -> Iterator[LogLine]:
         """Yield its last log lines, and go on until it stops if `follow`."""
@@ -230,7 +252,7 @@ class EmbeddedEngine:
         if not name or "/" in name or "\0" in name:
             return ""
         try:
-            return os.readlink(self._ground.claims / "names" / name)
+            return str((self._ground.claims / "names" / name).readlink())
         except OSError:
             return ""
 

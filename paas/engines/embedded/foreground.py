@@ -14,13 +14,20 @@ from pathlib import Path
 from types import FrameType
 
 from paas.engines import BuildStep, Stdio, StepResult
-from paas.engines.embedded.attach import attached, join_streams
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import finish, make, making
 from paas.engines.embedded.mountpoints import missing_mountpoints, remove_mountpoints
 from paas.engines.embedded.record import Record, read_processes
 from paas.engines.embedded.rootfs import unmount_rootfs
-from paas.engines.embedded.running import container_of, launch, signal_init, take_away, wait_for_exit
+from paas.engines.embedded.running import (
+    container_of,
+    launch,
+    launch_attached,
+    signal_init,
+    stream_until_exit,
+    take_away,
+    wait_for_exit,
+)  # fmt: skip
 from paas.engines.embedded.spec import FIXED_TARGETS
 from paas.engines.embedded.streams import passable
 from paas.errors import Cancelled, CommandFailed
@@ -72,17 +79,9 @@ def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
         stack.enter_context(_cancelled_by_signals())
         try:
             if record.has_terminal:
-                connection = None
-
-                def connect() -> None:
-                    nonlocal connection
-                    connection = stack.enter_context(attached(ground.sockets, record.id))
-
-                launch(ground, record, before_start=connect)
-                assert connection is not None
-                join_streams(connection, home, stdio, has_terminal=True, sends_stdin=True)
-            else:
-                launch(ground, record, stdio=stack.enter_context(passable(stdio)))
+                connection = launch_attached(ground, record, stack)
+                return stream_until_exit(ground, record, connection, stdio)
+            launch(ground, record, stdio=stack.enter_context(passable(stdio)))
             code = wait_for_exit(home, timeout_s or None)
         except (KeyboardInterrupt, Cancelled):
             if read_processes(home) is not None:

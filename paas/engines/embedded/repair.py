@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from paas.engines.embedded import cgroups
@@ -59,16 +60,17 @@ def _dead_homes(ground: Ground) -> Iterator[Orphan]:
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(ground.paths.containers):
             if entry.name.startswith(".removed-"):
-                yield Orphan(description=f"the rest of container {entry.name[9:]}", remove=lambda p=entry.path: remove_tree(Path(p)))
+                rest = entry.name.removeprefix(".removed-")
+                yield Orphan(description=f"the rest of container {rest}", remove=partial(remove_tree, Path(entry.path)))
     for home in ground.homes():
         if _is_locked(home):
             continue
         record = read_record(home)
         if record is None:
-            yield Orphan(description=f"the half-made container {home.name}", remove=lambda h=home: discard(ground, h))
+            yield Orphan(description=f"the half-made container {home.name}", remove=partial(discard, ground, home))
         elif record.is_ephemeral:
             yield Orphan(
-                description=f"container {home.name}, whose command was killed", remove=lambda r=record: take_away(ground, r)
+                description=f"container {home.name}, whose command was killed", remove=partial(take_away, ground, record)
             )
 
 
@@ -79,20 +81,20 @@ def _half_started(ground: Ground) -> Iterator[Orphan]:
         record = read_record(home)
         if record is None or record.is_ephemeral or _is_locked(home) or read_processes(home) is not None:
             continue
-        yield Orphan(description=f"the half-made start of container {name}", remove=lambda n=name: ground.crun.delete(n))
+        yield Orphan(description=f"the half-made start of container {name}", remove=partial(ground.crun.delete, name))
 
 
 def _runtime_states(ground: Ground) -> Iterator[Orphan]:
     for name in ground.crun.known():
         if not ground.home(name).exists():
-            yield Orphan(description=f"the runtime's state of container {name}", remove=lambda n=name: ground.crun.delete(n))
+            yield Orphan(description=f"the runtime's state of container {name}", remove=partial(ground.crun.delete, name))
 
 
 def _scenes(ground: Ground) -> Iterator[Orphan]:
     for name in _names(ground.paths.run / "containers"):
         if not ground.home(name).exists():
             yield Orphan(
-                description=f"the mounts of container {name}", remove=lambda n=name: unmount_rootfs(ground.rootfs(n))
+                description=f"the mounts of container {name}", remove=partial(unmount_rootfs, ground.rootfs(name))
             )
 
 
@@ -105,7 +107,7 @@ def _cgroups(ground: Ground) -> Iterator[Orphan]:
             if not ground.home(name).exists():
                 yield Orphan(
                     description=f"the cgroup of container {name}",
-                    remove=lambda path=f"{parent}/{tenant}/{name}": _end_cgroup(found, path),
+                    remove=partial(_end_cgroup, found, f"{parent}/{tenant}/{name}"),
                 )
 
 
@@ -114,14 +116,14 @@ def _interfaces(ground: Ground) -> Iterator[Orphan]:
     known = {veth_name(prefix, home.name) for home in ground.homes()}
     for name in bridge.interfaces(prefix):
         if name.startswith(f"{prefix}v") and name not in known:
-            yield Orphan(description=f"the interface {name}", remove=lambda n=name: bridge.remove_interface(n))
+            yield Orphan(description=f"the interface {name}", remove=partial(bridge.remove_interface, name))
 
 
 def _sockets(ground: Ground) -> Iterator[Orphan]:
     for name in _names(ground.sockets):
         if not ground.home(name).exists():
             path = ground.sockets / name
-            yield Orphan(description=f"the attach socket of container {name}", remove=lambda p=path: remove_tree(p))
+            yield Orphan(description=f"the attach socket of container {name}", remove=partial(remove_tree, path))
 
 
 def _reconnect(ground: Ground) -> Iterator[str]:
@@ -161,5 +163,5 @@ def _is_locked(home: Path) -> bool:
 
 def _names(directory: Path) -> tuple[str, ...]:
     with contextlib.suppress(FileNotFoundError):
-        return tuple(sorted(os.listdir(directory)))
+        return tuple(sorted(path.name for path in directory.iterdir()))
     return ()

@@ -48,7 +48,7 @@ class Rootfs:
     @property
     def is_mounted(self) -> bool:
         try:
-            return os.stat(self.root).st_dev != os.stat(self.scene).st_dev
+            return self.root.stat().st_dev != self.scene.stat().st_dev
         except FileNotFoundError:
             return False
 

@@ -6,19 +6,27 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from paas.engines import Stdio
 from paas.engines.embedded import cgroups
-from paas.engines.embedded.attach import close_stdin
+from paas.engines.embedded.attach import attached, close_stdin, join_streams
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import discard, mount_layers, release_claims
 from paas.engines.embedded.publishing import claimed_ports, republish
 from paas.engines.embedded.record import (
-    Processes, Record, boot_id, container_from, forget_start, read_exit, read_processes, start_ticks,
+    Processes,
+    Record,
+    boot_id,
+    container_from,
+    forget_start,
+    read_exit,
+    read_processes,
+    start_ticks,
     write_processes,
 )  # fmt: skip
 from paas.errors import CommandFailed, HostProblem
@@ -42,15 +50,15 @@ def launch(
     home = ground.home(record.id)
     _prepare(ground, home, record)
     with claimed_ports(ground, record) as publish:
-        argv = conmon_argv(ground.conmon, ground.crun, _watch(ground, home, record, is_logged=stdio is None))
+        watch = _watch(ground, home, record, is_logged=stdio is None, is_joined=before_start is not None)
         try:
-            made = create_monitored(argv, stdio, lambda: _move_conmon(ground, home))
+            made = create_monitored(conmon_argv(ground.conmon, ground.crun, watch), stdio, lambda: _move_conmon(ground, home))
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
             publish()
             if before_start is not None:
                 before_start()
-            if stdio is None and not record.keeps_stdin and not record.has_terminal:
+            if stdio is None and before_start is None and not record.keeps_stdin and not record.has_terminal:
                 close_stdin(ground.sockets, record.id)
             ground.keep_seccomp_program(record.id)
             processes = _processes(home, made.pid)
@@ -62,6 +70,22 @@ def launch(
             if isinstance(exc, CommandFailed):
                 raise HostProblem(f"Container {record.id} could not be started", output=exc.output) from exc
             raise
+
+
+def launch_attached(ground: Ground, record: Record, stack: contextlib.ExitStack) -> socket.socket:
+    """Start a container (lock held), connected to its streams before its first byte; the stack closes the connection."""
+    found: list[socket.socket] = []
+    launch(ground, record, before_start=lambda: found.append(stack.enter_context(attached(ground.sockets, record.id))))
+    return found[0]
+
+
+def stream_until_exit(ground: Ground, record: Record, connection: socket.socket, stdio: Stdio) -> int:
+    """Copy between a container and the caller until it ends; return its exit code."""
+    home = ground.home(record.id)
+    sends_stdin = record.keeps_stdin or record.has_terminal
+    join_streams(connection, home, stdio, has_terminal=record.has_terminal, sends_stdin=sends_stdin)
+    code = wait_for_exit(home, None)
+    return UNKNOWN_EXIT if code is None else code
 
 
 def signal_init(home: Path, number: int) -> bool:
@@ -141,7 +165,7 @@ def _prepare(ground: Ground, home: Path, record: Record) -> None:
             raise disk_problem(exc, record.log_path) from exc
 
 
-def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool) -> Watch:
+def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool, is_joined: bool) -> Watch:
     return Watch(
         container=record.id,
         bundle=home,
@@ -151,7 +175,7 @@ def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool) -> Wa
         # Twice: the supervisor rotates at the limit; this is what holds while it is not running.
         log_max_bytes=2 * record.log_max_bytes,
         has_terminal=record.has_terminal,
-        keeps_stdin=record.keeps_stdin,
+        keeps_stdin=record.keeps_stdin and not is_joined,  # the end of the input is then the end of its input
     )
 
 

@@ -6,7 +6,6 @@ The user namespace is kept by a bind mount, so that mounts can be mapped with it
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ class Tenancy:
         """Return the numbers of the tenants that have a user namespace or a bridge."""
         named = [n.removeprefix(f"{self.settings.network_prefix}b") for n in self._bridges()]
         with contextlib.suppress(FileNotFoundError):
-            named += os.listdir(self.directory)
+            named += [path.name for path in self.directory.iterdir()]
         return tuple(sorted({int(name) for name in named if name.isdecimal()}))
 
     def _bridges(self) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ class Tenancy:
     def _has_user_namespace(self, tenant: Tenant) -> bool:
         path = self.user_namespace(tenant)
         try:
-            return os.stat(path).st_dev != os.stat(self.directory).st_dev  # it is nsfs's
+            return path.stat().st_dev != self.directory.stat().st_dev  # it is nsfs's
         except FileNotFoundError:
             return False
 
