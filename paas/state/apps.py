@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from paas.errors import NotFound
+from paas.errors import Conflict, NotFound
 from paas.model.app import App
 from paas.state.db import Database, Row
 
@@ -18,6 +18,8 @@ class Apps:
     def create(self, name: str, now: float) -> App:
         """Record a new app under the smallest number that no app has. Raises Conflict when the name is taken."""
         with self._db.transaction():
+            if self.find(name) is not None:
+                raise Conflict(f"Name is already taken: {name}", remedy="choose another, or see: paas apps:list")
             taken = {row["number"] for row in self._db.rows("SELECT number FROM apps")}
             number = next(n for n in range(1, len(taken) + 2) if n not in taken)
             self._db.change("INSERT INTO apps (name, number, created_at) VALUES (?, ?, ?)", (name, number, now))

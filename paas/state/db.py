@@ -10,11 +10,13 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
-from paas.errors import Conflict, HostProblem
+from paas.errors import Conflict, HostProblem, NotFound
 
 #: How long a writer waits for another one.
 BUSY_TIMEOUT_S = 30.0
@@ -23,11 +25,19 @@ Row = sqlite3.Row
 
 
 class Database:
-    """The file. Opens it on first use, once for each thread of each process (a connection must not cross a fork)."""
+    """The file. Opens it on first use, once for each thread of each process.
+
+    A connection must not cross a fork, not even unused: SQLite counts locks for each process, so the child would believe
+    that it holds its parent's. It is closed before a fork and opened again by whoever needs it.
+    Source: sqlite.org/howtocorrupt.html, section 2.6.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._local = threading.local()
+        self._inherited: list[sqlite3.Connection] = []
+        itself = weakref.ref(self)
+        os.register_at_fork(before=lambda: _close_before_fork(itself()))
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Return all rows of a query."""
@@ -67,16 +77,31 @@ class Database:
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None and self._local.pid == os.getpid():
+        connection = self._own()
+        if connection is not None:
             connection.close()
         self._local.connection = None
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Say whether this thread has a transaction under way."""
+        connection = self._own()
+        return connection is not None and connection.in_transaction
+
     def _connection(self) -> sqlite3.Connection:
-        if getattr(self._local, "connection", None) is None or self._local.pid != os.getpid():
-            self._local.connection = self._open()
+        connection = self._own()
+        if connection is None:
+            connection = self._local.connection = self._open()
             self._local.pid = os.getpid()
-        return self._local.connection  # type: ignore[no-any-return]
+        return connection
+
+    def _own(self) -> sqlite3.Connection | None:
+        """Return this thread's connection; one that was inherited in the middle of a transaction is laid aside, unclosed."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and self._local.pid != os.getpid():
+            self._inherited.append(connection)
+            self._local.connection = connection = None
+        return connection
 
     def _open(self) -> sqlite3.Connection:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +109,15 @@ class Database:
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         # isolation_level None: transactions begin where we say so, not where the module guesses.
         connection = sqlite3.connect(self.file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
+        try:
+            connection.row_factory = sqlite3.Row
+            _use_wal(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextlib.contextmanager
@@ -96,9 +125,29 @@ class Database:
         try:
             yield
         except sqlite3.IntegrityError as exc:
+            if "FOREIGN KEY" in str(exc):
+                raise NotFound("The app does not exist any more", remedy="see: paas apps:list") from exc
             raise Conflict(f"{self.file.name}: {exc}", remedy="it exists already") from exc
         except sqlite3.DatabaseError as exc:
             raise _problem(exc, self.file) from exc
+
+
+def _close_before_fork(database: Database | None) -> None:
+    if database is not None and not database.is_in_transaction:
+        database.close()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. On a new file two processes may do so at once, and there SQLite does not wait by itself."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _problem(exc: sqlite3.DatabaseError, file: Path) -> HostProblem:

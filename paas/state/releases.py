@@ -54,11 +54,12 @@ class Releases:
         return tuple(_release(r) for r in self._db.rows("SELECT * FROM releases WHERE app = ? ORDER BY version DESC", (app,)))
 
     def mark(self, app: str, version: int, status: ReleaseStatus) -> None:
-        """Record what became of a release."""
-        self._db.change("UPDATE releases SET status = ? WHERE app = ? AND version = ?", (status, app, version))
+        """Record what became of a release. Raises NotFound."""
+        if self._db.change("UPDATE releases SET status = ? WHERE app = ? AND version = ?", (status, app, version)) == 0:
+            raise NotFound(f"{app} has no release v{version}", remedy=f"see: paas releases:list {app}")
 
     def promote(self, app: str, version: int) -> None:
-        """Make a release the current one and its predecessor superseded, together."""
+        """Make a release the current one and its predecessor superseded, together. Raises NotFound."""
         with self._db.transaction():
             self._db.change(
                 "UPDATE releases SET status = ? WHERE app = ? AND status = ? AND version != ?",

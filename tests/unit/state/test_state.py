@@ -185,6 +185,20 @@ def test_one_release_is_current(state):
         state.releases.mark("shop", 2, ReleaseStatus.CURRENT)
 
 
+def test_promoting_what_is_not_there_keeps_the_current_release(state):
+    state.apps.create("shop", 0)
+    release(state)
+    state.releases.promote("shop", 1)
+    with pytest.raises(NotFound, match="shop has no release v9"):
+        state.releases.promote("shop", 9)
+    assert state.releases.current("shop").version == 1
+
+
+def test_nothing_is_recorded_for_an_app_that_is_gone(state):
+    with pytest.raises(NotFound, match="does not exist any more"):
+        state.builds.start("shop", "me", "push", "r", 1)
+
+
 def test_what_fails_in_a_transaction_never_was(state):
     state.apps.create("shop", 0)
     with pytest.raises(RuntimeError), state.transaction():
@@ -236,6 +250,48 @@ def test_a_forked_child_and_threads_use_connections_of_their_own(state):
     thread.start()
     thread.join()
     assert sorted(app.number for app in state.apps.list()) == [1, 2, 3]
+
+
+def test_no_connection_crosses_a_fork(state):
+    state.apps.create("parent", 0)
+    before = [name for name in os.listdir("/proc/self/fd") if is_open(name, state.db.file)]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, bytes(any(is_open(name, state.db.file) for name in os.listdir("/proc/self/fd"))) or b"none")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert before
+    assert os.read(reader, 10) == b"none"
+
+
+def is_open(descriptor, file):
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(file))
+    except FileNotFoundError:
+        return False
+
+
+def test_a_new_file_opened_by_many_at_once_is_made_once(tmp_path):
+    children = []
+    for number in range(8):
+        pid = os.fork()
+        if pid == 0:
+            State(tmp_path / "paas.db").apps.create(f"app{number}", 0)
+            os._exit(0)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
+
+
+def test_a_fork_in_a_transaction_leaves_it_to_the_parent(state):
+    with state.transaction():
+        state.apps.create("parent", 0)
+        child = os.fork()
+        if child == 0:
+            found = [app.name for app in state.apps.list()]
+            os._exit(0 if found == [] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert [app.name for app in state.apps.list()] == ["parent"]
 
 
 def test_apps_created_at_once_get_different_numbers(state):
