@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from paas.builders.dockerfile.bases import find_base
 from paas.builders.dockerfile.context import open_context
@@ -17,6 +15,7 @@ from paas.builders.dockerfile.instructions import Copy, Instruction, Run, Workdi
 from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.parser import parse_trigger
 from paas.builders.dockerfile.plan import BuildPlan, Stage
+from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import StageState, begin_stage, configure, resolve
 from paas.builders.dockerfile.steps import LayerSteps, Origin
 from paas.builders.dockerfile.tree import LayeredTree
@@ -30,7 +29,7 @@ class DockerfileBuild:
     """Builds the target of a plan. Use it once."""
 
     def __init__(
-        self, order: BuildOrder, plan: BuildPlan, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Path
+        self, order: BuildOrder, plan: BuildPlan, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Scratch
     ) -> None:
         self._order, self._plan, self._store = order, plan, store
         self._steps = LayerSteps(order, store=store, engine=engine, hosted=hosted, scratch=scratch, origin=self._origin)
@@ -133,11 +132,3 @@ def _with_workdir_layer(state: StageState, layer: str, entry: HistoryEntry) -> S
     """Replace the note that WORKDIR changed no files."""
     history = state.config.history[:-1]
     return replace(state, config=replace(state.config, history=history)).with_layer(layer, entry)
-
-
-@contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    """Give a directory that only root may look into and that is gone afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix="dockerfile-") as name:
-        yield Path(name)

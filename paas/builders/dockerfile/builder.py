@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from paas.builders import BuildRequest
-from paas.builders.dockerfile.build import DockerfileBuild, scratch_directory
+from paas.builders.dockerfile.build import DockerfileBuild
 from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.instructions import Dockerfile
 from paas.builders.dockerfile.order import DOCKERFILE, BuildOrder, order_from
 from paas.builders.dockerfile.parser import parse_dockerfile
 from paas.builders.dockerfile.plan import plan_build
+from paas.builders.dockerfile.scratch import scratch_directories
 from paas.builders.dockerfile.stage import exposed_ports
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.engines import Engine
@@ -57,7 +58,7 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
     plan = plan_build(dockerfile, target=order.target, build_args=order.build_args, platform=host_platform())
     store = ImageStore(paths.images)
     hosted = HostedStep(store, is_on=settings.build_inherit_host_config)
-    with scratch_directory(paths.work) as scratch:
+    with scratch_directories(paths.work, paths.run / "builds") as scratch:
         build = DockerfileBuild(order, plan, store=store, engine=engine, hosted=hosted, scratch=scratch)
         return build.run()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.instructions import Run, RunMount
+from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import workdir_path
 from paas.builders.dockerfile.tree import Entry, LayeredTree
 from paas.builders.dockerfile.writer import Attributes, LayerWriter
@@ -31,15 +32,12 @@ class StepMounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountSources:
-    """Where mounts come from: trees by `from=` ('' is the context), the app's caches, its config vars, a scratch directory.
-
-    `scratch` is removed by its owner, who lets nobody but root look into it.
-    """
+    """Where mounts come from: trees by `from=` ('' is the context), the app's caches, its config vars."""
 
     tree: Callable[[str], LayeredTree]
     caches: Path
     secrets: Mapping[str, str]
-    scratch: Path
+    scratch: Scratch
 
 
 def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
@@ -81,7 +79,7 @@ def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
     on_disk = tree.sole_directory(entry.path)
     if asked.is_read_only and on_disk is not None:
         return Mount(target=target, source=on_disk, is_read_only=True)
-    copied = Path(tempfile.mkdtemp(dir=sources.scratch))
+    copied = sources.scratch.new_directory()
     copied.chmod(0o755)
     if entry.is_directory:
         copy_tree(tree, entry.path, copied)
@@ -121,7 +119,7 @@ def _add_secret(
     if asked.env:
         env[asked.env] = value
     if asked.target or not asked.env:
-        file = Path(tempfile.mkdtemp(dir=sources.scratch)) / "secret"
+        file = sources.scratch.new_secret()
         file.write_text(value)
         os.chown(file, asked.uid, asked.gid)
         file.chmod(int(asked.mode or "400", 8))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from paas.builders.dockerfile.ignore import IgnoreRules, parse_ignore
 from paas.builders.dockerfile.instructions import Copy, Run
 from paas.builders.dockerfile.mounts import MountSources, prepare_mounts
 from paas.builders.dockerfile.order import BuildOrder
+from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import StageState, run_argv
 from paas.builders.dockerfile.tree import Entry, LayeredTree
 from paas.builders.dockerfile.writer import LayerWriter
@@ -51,7 +51,7 @@ class LayerSteps:
     """Makes the layers of one build. `origin` finds the tree of a `from=` ('' is the context)."""
 
     def __init__(
-        self, order: BuildOrder, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Path,
+        self, order: BuildOrder, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Scratch,
         origin: Callable[[str], Origin],
     ) -> None:  # fmt: skip
         self._order, self._store, self._engine, self._hosted = order, store, engine, hosted
@@ -200,9 +200,8 @@ class LayerSteps:
             name = url_name(source)
             if not name and copy.destination.endswith("/"):
                 raise CopyError(f"cannot determine filename for source {source}")
-            directory = Path(tempfile.mkdtemp(dir=self._scratch))
-            digests.append(download(source, directory / "content", checksum=copy.checksum))
-            file = directory / "content"
+            file = self._scratch.new_directory() / "content"
+            digests.append(download(source, file, checksum=copy.checksum))
             found[source] = Entry(name or "content", str(file), file.lstat())
         if copy.checksum and not found:
             for entry in find_sources(copy, self._origin("").tree):

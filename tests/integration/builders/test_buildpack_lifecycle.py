@@ -202,6 +202,7 @@ def test_failed_build_says_why_and_leaves_nothing(lab: Lab, app: Path, script: s
     with pytest.raises(BuildFailed) as caught:
         lab.build("failing", app, buildpacks=make_buildpacks(app.parent / "b", one=script))
     assert caught.value.message.startswith(message)
+    assert not any(message in line for line in lab.said)
     assert lab.leftovers() == []
 
 

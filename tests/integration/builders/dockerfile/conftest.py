@@ -1,0 +1,39 @@
+"""The yard that Dockerfile builds run in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockerfile_yard import TENANT, Yard
+from harness import STACK_IMAGES
+from paas.engines.embedded.engine import EmbeddedEngine
+from paas.oci.store import ImageStore
+from paas.paths import Paths
+from paas.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def yard() -> Iterator[Yard]:
+    assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
+    base = Path(tempfile.mkdtemp(prefix="py", dir="/tmp"))
+    base.chmod(0o755)
+    paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
+    paths.root.mkdir()
+    subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
+    prefix = f"y{os.getpid() % 256:x}"
+    settings = Settings(network_prefix=prefix, network_pool="10.218.0.0/16", cgroup_parent=f"/paas-yard-{prefix}")
+    engine = EmbeddedEngine(paths=paths, settings=settings)
+    try:
+        yield Yard(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
+    finally:
+        for container in engine.list():
+            engine.remove(container.id, is_forced=True)
+        engine.release_tenant(TENANT)
+        shutil.rmtree(base)
