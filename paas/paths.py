@@ -100,7 +100,8 @@ class Paths:
 
     @property
     def proxy_socket(self) -> Path:
-        return self.run / "nginx" / "upstreams.sock"
+        """Return nginx's control socket: not below `run`, as nginx must be able to bind it at boot before we have run."""
+        return self.root / "proxy" / "nginx.sock"
 
     @property
     def upstreams(self) -> Path:

@@ -36,6 +36,7 @@ class Settings:
     nginx_binary: str = _setting("/usr/sbin/nginx", "the proxy's program")
     nginx_main: str = _setting("/etc/nginx/nginx.conf", "nginx's own configuration file, for nginx -t")
     nginx_dir: str = _setting("/etc/nginx/paas", "where vhosts are written; included from the http block")
+    nginx_log_dir: str = _setting("/var/log/nginx", "where the vhosts' access and error logs go; rotated with nginx's own")
     network_pool: str = _setting("10.208.0.0/12", "addresses for app networks, a /24 for each app")
     network_prefix: str = _setting("paas", "how our bridges, veths and nft tables are named; at most 4 letters")
     uid_start: int = _setting(1_879_048_192, "first host uid for containers; 65,536 for each app")

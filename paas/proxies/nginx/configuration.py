@@ -1,0 +1,157 @@
+"""Our part of nginx's configuration: written, tested, taken over by the running workers, and brought back when that fails.
+
+    <nginx_dir>/paas.conf       what all share: balancer, control socket; includes vhosts/
+    <nginx_dir>/default.conf    closes connections for names that nobody has
+    <nginx_dir>/generation      a token that the workers repeat: which configuration they have read
+    <nginx_dir>/vhosts/<app>.conf, errors/, lua/
+
+Callers hold the lock: one change at a time.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from paas.errors import RoutingFailed
+from paas.model.route import Vhost
+from paas.proxies.nginx.control import Nginx
+from paas.proxies.nginx.dump import Dump, file_of_problem
+from paas.proxies.nginx.files import changed, read
+from paas.proxies.nginx.render import Places, Renderer, http_ports
+from paas.settings import Settings
+
+_LISTEN = re.compile(r"^    listen (\d+)", re.MULTILINE)
+_GENERATION = re.compile(r'paas_generation "(\w+)"')
+
+#: New texts of files; None removes one.
+Changes = Mapping[Path, str | None]
+
+
+class Configuration:
+    """The files below nginx_dir."""
+
+    def __init__(self, *, settings: Settings, templates: Path, places: Places, nginx: Nginx) -> None:
+        self._settings = settings
+        self._templates = templates
+        self._places = places
+        self._nginx = nginx
+        self._vhosts = places.directory / "vhosts"
+
+    def file(self, app: str) -> Path:
+        """Return where the app's vhost is."""
+        return self._vhosts / f"{app}.conf"
+
+    def files(self) -> tuple[Path, ...]:
+        """Return all vhosts there are."""
+        return tuple(sorted(self._vhosts.glob("*.conf")))
+
+    def renderer(self) -> Renderer:
+        """Return the templates, for this machine."""
+        return Renderer(self._templates, self._places, has_ipv6=_has_ipv6())
+
+    def generation(self) -> str:
+        """Return the token on disk, '' before the first change."""
+        found = _GENERATION.search((read(self._places.directory / "generation") or b"").decode())
+        return found[1] if found else ""
+
+    def change(self, changes: Changes, *, before: Dump | None) -> None:
+        """Write, test, take over. Raises RoutingFailed; then all files are what they were and nginx serves them."""
+        generation = secrets.token_hex(8)
+        token = {self._places.directory / "generation": f'set $paas_generation "{generation}";\n'}
+        self._make_directories()
+        is_taken_over = True
+        try:
+            with changed({**token, **self.with_shared(changes, before)}):
+                self._test_and_include()
+                is_taken_over = False
+                self._nginx.take_over(generation)
+        except RoutingFailed:
+            if not is_taken_over:
+                self._nginx.nudge()  # if it was only slow, what it reads from now on is the old configuration
+            raise
+
+    def change_all(self, changes: Changes, *, before: Dump | None) -> tuple[str, ...]:
+        """Do the same, but leave out vhosts that nginx refuses; say which and why."""
+        texts, left_out = dict(changes), []
+        while True:
+            try:
+                self.change(texts, before=before)
+                return tuple(left_out)
+            except RoutingFailed as exc:
+                culprit = file_of_problem("\n".join(exc.output), self._vhosts)
+                if culprit is None or texts.get(culprit, "") is None:
+                    raise
+                texts[culprit] = None
+                left_out.append(f"left out {culprit.stem}: {exc.output[0] if exc.output else exc.message}")
+
+    def read_by_nginx(self) -> Dump | None:
+        """Return the whole configuration as it is now, None if nginx refuses it."""
+        try:
+            return self._nginx.test()
+        except RoutingFailed:
+            return None
+
+    def with_shared(self, changes: Changes, before: Dump | None) -> dict[Path, str | None]:
+        """Return the changes together with all files that do not belong to one app, as they must be then."""
+        directory, renderer = self._places.directory, self.renderer()
+        files: dict[Path, str | None] = {
+            directory / kind / source.name: source.read_text()
+            for kind in ("errors", "lua")
+            for source in sorted((self._templates / kind).iterdir())
+        }
+        shared, default = directory / "paas.conf", directory / "default.conf"
+        if before is not None or not shared.exists():
+            foreign = (before or Dump(files={})).others(directory)
+            files[shared] = renderer.shared(claims_hash_sizes=not foreign.sets("server_names_hash_bucket_size"))
+            files[default] = renderer.default_server(self._ports(changes), foreign.default_listens())
+        return {**files, **changes}
+
+    def refuse_taken_ports(self, vhost: Vhost, before: Dump | None) -> None:
+        """Raise RoutingFailed when another program has one of the vhost's ports: nginx -t does not see that."""
+        for port in http_ports(vhost):
+            if before is not None and str(port.host) not in before.listens() and not _is_free(port.host):
+                raise RoutingFailed(
+                    f"Port {port.host} of this machine is in use by another program",
+                    remedy=f"see who: ss -ltnp sport = :{port.host}; or map another: paas ports:set {vhost.app} http:8080:5000",
+                )
+
+    def _ports(self, changes: Changes) -> set[int]:
+        texts = {file: file.read_text() for file in self.files()} | dict(changes)
+        return {self._settings.http_port, *(int(port) for text in texts.values() if text for port in _LISTEN.findall(text))}
+
+    def _make_directories(self) -> None:
+        for directory in (self._vhosts, self._places.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._places.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._places.socket.parent.chmod(0o700)  # nginx makes sockets that everybody may write to
+
+    def _test_and_include(self) -> None:
+        """Test; have nginx read our files if it does not yet."""
+        shared = self._places.directory / "paas.conf"
+        if self._nginx.test().reads(shared):
+            return
+        line = f"include {self._places.directory}/*.conf;\n"
+        main = Path(self._settings.nginx_main)
+        if (main.parent / "conf.d").is_dir():
+            (main.parent / "conf.d" / "paas.conf").write_text(line)
+            if self._nginx.test().reads(shared):
+                return
+        raise RoutingFailed(f"nginx does not read {shared}", remedy=f"put this into the http block of {main}: {line.strip()}")
+
+
+def _has_ipv6() -> bool:
+    return bool(read(Path("/proc/net/if_inet6")))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,98 @@
+"""nginx as a process: test its configuration, start it, let it take over a new one. Never restarts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paas.errors import CommandFailed, RoutingFailed
+from paas.host.run import run
+from paas.proxies.nginx.dump import Dump, parse_dump
+from paas.proxies.nginx.upstreams import Status
+from paas.settings import Settings
+
+#: With thousands of certificates nginx needs seconds to read its configuration (performance.md).
+_TAKEOVER_TIMEOUT_S = 30.0
+_POLL_S = 0.005
+_SYSTEMD = Path("/run/systemd/system")
+#: The configuration that Debian's nginx.service starts.
+_DEBIAN_MAIN = "/etc/nginx/nginx.conf"
+
+
+class Nginx:
+    """The program and its running instance. `status` asks the running one (upstreams.UpstreamStore.status)."""
+
+    def __init__(self, settings: Settings, status: Callable[[], Status | None]) -> None:
+        self._binary = settings.nginx_binary
+        self._main = settings.nginx_main
+        self._status = status
+
+    def test(self) -> Dump:
+        """Test the whole configuration and return it. Raises RoutingFailed with nginx's own words."""
+        try:
+            return parse_dump(run([self._binary, "-T", "-q", "-c", self._main]))
+        except CommandFailed as exc:
+            raise RoutingFailed(
+                "nginx refuses the configuration", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output
+            ) from exc
+
+    def take_over(self, generation: str) -> None:
+        """Start nginx, or reload it, and wait until every new request meets this generation. Raises RoutingFailed."""
+        before = self._status()
+        workers = _workers(before.master) if before is not None else frozenset()
+        if before is not None:
+            os.kill(before.master, signal.SIGHUP)
+        else:
+            self._reload_or_start()
+        deadline = time.monotonic() + _TAKEOVER_TIMEOUT_S
+        while not self._is_taken_over(generation, workers):
+            if time.monotonic() > deadline:
+                raise RoutingFailed(
+                    f"nginx did not take over its new configuration within {_TAKEOVER_TIMEOUT_S:.0f} s",
+                    remedy="look into its error log: tail /var/log/nginx/error.log",
+                )
+            time.sleep(_POLL_S)
+
+    def nudge(self) -> None:
+        """Let nginx read its configuration again, waiting for nothing."""
+        status = self._status()
+        if status is not None:
+            os.kill(status.master, signal.SIGHUP)
+
+    def _reload_or_start(self) -> None:
+        """Nobody answers on the socket: nginx is down, or it has not read our configuration yet."""
+        try:
+            run([self._binary, "-q", "-c", self._main, "-s", "reload"])
+            return
+        except CommandFailed:
+            pass  # no pid file, or a dead pid in it: it is down
+        start = [self._binary, "-q", "-c", self._main]
+        if _SYSTEMD.is_dir() and self._main == _DEBIAN_MAIN:
+            start = ["systemctl", "start", "nginx.service"]
+        try:
+            run(start)
+        except CommandFailed as exc:
+            raise RoutingFailed("nginx does not start", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output) from exc
+
+    def _is_taken_over(self, generation: str, old_workers: frozenset[int]) -> bool:
+        status = self._status()
+        return status is not None and status.generation == generation and not any(map(_accepts, old_workers))
+
+
+def _workers(master: int) -> frozenset[int]:
+    try:
+        return frozenset(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
+    except FileNotFoundError:
+        return frozenset()  # it ended, or the kernel does not tell (CONFIG_PROC_CHILDREN)
+
+
+def _accepts(worker: int) -> bool:
+    """Say whether a worker of the old configuration still takes connections: it is alive and was not told to finish."""
+    try:
+        title = Path(f"/proc/{worker}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return title.startswith(b"nginx: worker process") and b"shutting down" not in title

@@ -1,0 +1,116 @@
+"""Vhost -> nginx configuration text. Pure but for reading the templates; proxy.py writes and tests the files.
+
+Source: nginx-templates/*.j2; names are checked again here, so that nothing but a name can get into a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.errors import InvalidInput
+from paas.model.app import parse_app_name
+from paas.model.route import PortMap, Vhost, parse_domain
+from paas.proxies.nginx.properties import directives_for, effective_properties
+
+#: Statuses that have a page of ours when nginx itself, not the app, answers with them.
+ERROR_STATUSES = (404, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Paths that occur in the configuration."""
+
+    directory: Path
+    upstreams: Path
+    socket: Path
+    logs: Path
+
+    def access_log(self, app: str) -> Path:
+        """Return the app's access log."""
+        return self.logs / f"{app}-access.log"
+
+    def error_log(self, app: str) -> Path:
+        """Return the app's error log."""
+        return self.logs / f"{app}-error.log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One server block of a vhost: the addresses it listens on and the container port behind it."""
+
+    addresses: tuple[str, ...]
+    container_port: int
+
+
+class Renderer:
+    """The templates of one directory."""
+
+    def __init__(self, templates: Path, places: Places, *, has_ipv6: bool) -> None:
+        # Imported where it is used: commands that touch no route start without it.
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        self._environment = Environment(
+            loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+        )
+        self._places = places
+        self._has_ipv6 = has_ipv6
+
+    def vhost(self, vhost: Vhost) -> str:
+        """Return the text of an app's vhost. Raises InvalidInput, InvalidSetting."""
+        app = parse_app_name(vhost.app)
+        values = effective_properties(vhost.properties)
+        ports = http_ports(vhost) if vhost.domains else ()
+        return self._render(
+            "vhost.conf.j2",
+            app=app,
+            domains=[parse_domain(domain) for domain in vhost.domains],
+            container_ports=sorted({port.container for port in ports}),
+            listeners=[
+                Listener(addresses=listen_addresses(port.host, self._has_ipv6), container_port=port.container) for port in ports
+            ],
+            access_log=self._places.access_log(app),
+            error_log=self._places.error_log(app),
+            errors=self._places.directory / "errors",
+            error_statuses=ERROR_STATUSES,
+            server_directives=directives_for(values),
+            forwarded={
+                "address": values["x-forwarded-for-value"],
+                "port": values["x-forwarded-port-value"],
+                "scheme": values["x-forwarded-proto-value"],
+            },
+        )
+
+    def default_server(self, ports: Iterable[int], taken: frozenset[str]) -> str:
+        """Return the server for names that nobody has, on these ports; `taken` addresses have a default server already."""
+        addresses = [a for port in sorted(set(ports)) for a in listen_addresses(port, self._has_ipv6) if a not in taken]
+        return self._render("default.conf.j2", addresses=addresses)
+
+    def shared(self, *, claims_hash_sizes: bool) -> str:
+        """Return what stands at http level once."""
+        places = self._places
+        return self._render(
+            "paas.conf.j2",
+            claims_hash_sizes=claims_hash_sizes,
+            directory=places.directory,
+            upstreams=places.upstreams,
+            socket=places.socket,
+        )
+
+    def _render(self, template: str, **values: object) -> str:
+        return self._environment.get_template(template).render(values)
+
+
+def http_ports(vhost: Vhost) -> tuple[PortMap, ...]:
+    """Return the port maps that are served. Raises InvalidInput when a host port stands there twice."""
+    ports = tuple(port for port in vhost.ports if port.scheme == "http")
+    seen: Mapping[int, PortMap] = {port.host: port for port in ports}
+    if len(seen) != len(ports):
+        raise InvalidInput(f"A host port of {vhost.app} is mapped twice", remedy=f"see: paas ports:report {vhost.app}")
+    return ports
+
+
+def listen_addresses(port: int, has_ipv6: bool) -> tuple[str, ...]:
+    """Return the listen arguments for a port on all addresses."""
+    return (str(port), f"[::]:{port}") if has_ipv6 else (str(port),)
