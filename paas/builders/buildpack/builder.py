@@ -18,7 +18,7 @@ from paas.builders.buildpack.buildpack import load_order
 from paas.builders.buildpack.container import BuildContainer, build_env
 from paas.builders.buildpack.launch import Launch, Process, combine, parse_launch
 from paas.builders.buildpack.plan import BuildPlan
-from paas.builders.buildpack.restore import load_kept, save_kept
+from paas.builders.buildpack.restore import forget_lost, load_kept, save_kept
 from paas.builders.buildpack.untrusted import read_toml
 from paas.builders.buildpack.workspace import Workspace
 from paas.builders.host_config import host_config_env, host_config_mounts
@@ -77,6 +77,7 @@ class BuildpackBuilder:
         )
         if new != kept:
             save_kept(request.cache, request.app, new, store)
+            forget_lost(self._paths.app_cache, store)
         types = tuple(process.process_type(has_env=process.type in text.process_types) for process in processes)
         return BuildResult(image=image.id, processes=types, builder=self.name)
 

@@ -9,7 +9,7 @@ import contextlib
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,16 +66,13 @@ class BuildContainer:
                 "restored": {b.layers_name: kept.restored_files(b) for b in plan.buildpacks},
             },
         )
-        lines: deque[str] = deque(maxlen=2 * _TAIL)
-
-        def show(line: str) -> None:
-            lines.append(line)
-            show_line(self.request.output, line)
-
-        with self._run("build", (*self.layers, *kept.restored_layers(plan.buildpacks)), show) as result:
+        transcript = Transcript(self.request.output)
+        with self._run("build", (*self.layers, *kept.restored_layers(plan.buildpacks)), transcript.add) as result:
             if result.exit_code != 0:
                 names = ", ".join(buildpack.id for buildpack in plan.buildpacks)
-                raise _failure(f"The {names} buildpack failed with status {result.exit_code}", result, list(lines))
+                message = f"The {names} buildpack failed with status {result.exit_code}"
+                raise _failure(message, result, transcript.lines, transcript.warnings)
+            transcript.close()
             yield result.changes
 
     @contextlib.contextmanager
@@ -126,14 +123,40 @@ def build_env(stack_env: Mapping[str, str], host_env: Mapping[str, str], *, stac
     }
 
 
-def show_line(output: Output, line: str) -> None:
-    """Print a buildpack's line: its own `-----> ` and ` !     ` are ours too, all else is detail."""
-    if line.startswith(STEP):
-        output.step(line.removeprefix(STEP))
-    elif line.startswith(WARNING):
-        output.warn(line.removeprefix(WARNING))
-    else:
-        output.detail(line.removeprefix(DETAIL))
+class Transcript:
+    """Shows the lines of buildpacks as they come: `-----> ` is a step, ` !     ` a warning, all else detail.
+
+    Warnings are held back until something else follows: the last ones of a failed build are its error.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lines: deque[str] = deque(maxlen=_TAIL)
+        self.warnings: list[str] = []
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return the last lines, without the warnings that are held back."""
+        return tuple(self._lines)
+
+    def add(self, line: str) -> None:
+        """Show a line, or hold it back."""
+        if line.startswith(WARNING):
+            self.warnings.append(line.removeprefix(WARNING))
+            return
+        self.close()
+        self._lines.append(line)
+        if line.startswith(STEP):
+            self._output.step(line.removeprefix(STEP))
+        else:
+            self._output.detail(line.removeprefix(DETAIL))
+
+    def close(self) -> None:
+        """Show what is held back."""
+        for warning in self.warnings:
+            self._lines.append(WARNING + warning)
+            self._output.warn(warning)
+        self.warnings.clear()
 
 
 def _described(buildpack: Buildpack) -> dict[str, object]:
@@ -145,21 +168,14 @@ def _described(buildpack: Buildpack) -> dict[str, object]:
     }
 
 
-def _failure(message: str, result: StepResult, lines: list[str]) -> BuildFailed:
-    """Return the error: what the buildpack itself said last with ` !     `, else its last lines."""
+def _failure(message: str, result: StepResult, lines: Sequence[str], said: Sequence[str] = ()) -> BuildFailed:
+    """Return the error: what the buildpack itself `said` was wrong, and then what to do, else `message`."""
     if result.is_oom_killed:
-        return BuildFailed(
-            "The build ran out of memory", output=lines[-_TAIL:],
-            remedy="raise build-memory-mb in paas.toml, or let the build do less at once",
-        )  # fmt: skip
-    said: list[str] = []
-    while lines and lines[-1].startswith(WARNING):
-        said.insert(0, lines.pop().removeprefix(WARNING).strip())
-    return BuildFailed(
-        said[0] if said else message,
-        remedy="\n".join(said[1:]) or "fix what the output says and push again",
-        output=lines[-_TAIL:],
-    )
+        message, said = "The build ran out of memory", ()
+        remedy = "raise build-memory-mb in paas.toml, or let the build do less at once"
+    else:
+        remedy = "\n".join(said[1:]) or "fix what the output says and push again"
+    return BuildFailed(said[0] if said else message, remedy=remedy, output=lines[-_TAIL:])
 
 
 def _no_match(buildpacks: tuple[Buildpack, ...], detections: Mapping[str, Detection]) -> BuildFailed:

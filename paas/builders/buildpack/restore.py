@@ -8,21 +8,23 @@ Source: buildpack spec, "Phase #2: Analysis", "Layer Types".
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from paas.builders.buildpack.buildpack import Buildpack
 from paas.builders.buildpack.changes import Change
-from paas.errors import BuildFailed
+from paas.errors import BuildFailed, NotFound
 from paas.host.files import atomic_write
 from paas.oci.manifest import ImageConfig
 from paas.oci.store import ImageStore
 
 #: Raise it when the file's meaning changes: older ones are ignored.
 FORMAT = 1
+_REPOSITORY = "paas/build-cache:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,15 +142,24 @@ def load_kept(cache: Path, store: ImageStore) -> Kept:
 
 def save_kept(cache: Path, app: str, kept: Kept, store: ImageStore) -> None:
     """Write what the next build needs, and make the store hold on to the layers."""
-    layers = tuple(dict.fromkeys(layer.layer for layer in kept.layers))
-    store.create_image(ImageConfig(), layers, reference=cache_reference(app))
     document = {"format": FORMAT, "layers": [asdict(layer) for layer in kept.layers], "stores": kept.stores}
     atomic_write(_file(cache), json.dumps(document), mode=0o600)
+    layers = tuple(dict.fromkeys(layer.layer for layer in kept.layers))
+    store.create_image(ImageConfig(), layers, reference=cache_reference(app))
+
+
+def forget_lost(cache_of: Callable[[str], Path], store: ImageStore) -> None:
+    """Let go of the layers of apps whose cache directory is gone: destroyed, renamed, or told to build afresh."""
+    for reference in store.tags():
+        app = reference.removeprefix(_REPOSITORY)
+        if app != reference and not _file(cache_of(app)).exists():
+            with contextlib.suppress(NotFound):  # another build was quicker
+                store.untag(reference)
 
 
 def cache_reference(app: str) -> str:
     """Return the tag of the image that holds the app's kept layers."""
-    return f"paas/build-cache:{app}"
+    return f"{_REPOSITORY}{app}"
 
 
 def _file(cache: Path) -> Path:

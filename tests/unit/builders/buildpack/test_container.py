@@ -8,24 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from paas.builders.buildpack.container import build_env, show_line
+from paas.builders.buildpack.container import Transcript, build_env
 from paas.builders.buildpack.untrusted import list_directory, read_directory, read_text, read_toml
 from paas.errors import BuildFailed
 from paas.output import Output
 
 
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
-        ("-----> Python app detected", "-----> Python app detected\n"),
-        ("       detail", "       detail\n"),
-        ("plain", "       plain\n"),
-    ],
-)
-def test_lines_of_buildpacks_keep_their_rank(line: str, shown: str) -> None:
+def test_lines_of_buildpacks_keep_their_rank() -> None:
     out = io.StringIO()
-    show_line(Output(out, out), line)
-    assert out.getvalue() == shown
+    transcript = Transcript(Output(out, out))
+    for line in ("-----> Python app detected", " !     careful", "       detail", "plain", " !     what is wrong"):
+        transcript.add(line)
+    transcript.add(" !     what to do")
+    assert out.getvalue() == "-----> Python app detected\n !     careful\n       detail\n       plain\n"
+    assert transcript.warnings == ["what is wrong", "what to do"]
+    assert transcript.lines[-1] == "plain"
+    transcript.close()
+    assert out.getvalue().endswith(" !     what is wrong\n !     what to do\n")
 
 
 def test_host_settings_never_win_over_the_lifecycles_own() -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from paas.builders.buildpack.buildpack import Buildpack
 from paas.builders.buildpack.changes import Change
-from paas.builders.buildpack.restore import Kept, KeptLayer, LayerTypes, Verdict, cache_reference, load_kept, save_kept, verdict
+from paas.builders.buildpack.restore import (
+    Kept,
+    KeptLayer,
+    LayerTypes,
+    Verdict,
+    cache_reference,
+    forget_lost,
+    load_kept,
+    save_kept,
+    verdict,
+)
 from paas.errors import BuildFailed
 from paas.oci.store import ImageStore
 
@@ -89,6 +99,16 @@ def test_layer_that_left_the_store_is_forgotten(tmp_path: Path) -> None:
     store.remove(cache_reference("shop"))
     store.prune(grace_s=-1)
     assert load_kept(tmp_path, store) == Kept()
+
+
+def test_layers_of_apps_that_are_gone_are_let_go(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images")
+    for app in ("here", "gone"):
+        save_kept(tmp_path / app, app, Kept(), store)
+    store.create_image(store.image(cache_reference("here")).config, (), reference="debian:12")
+    (tmp_path / "gone" / "buildpack.json").unlink()
+    forget_lost(lambda app: tmp_path / app, store)
+    assert set(store.tags()) == {cache_reference("here"), "debian:12"}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 0}', '{"format": 1, "layers": [{}], "stores": []}'])
