@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ import pytest
 from harness import Instance
 
 _COUNTER = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C, so that fixtures take down what they made."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -112,6 +112,7 @@ class Instance:
             "domain": "localhost", "user": "paas", "ssh_port": self.ssh_port, "ssh_address": "127.0.0.1",
             "http_port": self.http_port, "https_port": self.https_port,
             "nginx_main": str(self.etc / "nginx.conf"), "nginx_dir": str(self.etc / "nginx"),
+            "nginx_log_dir": str(self.base / "nginx-logs"),
             "network_prefix": self.prefix, "network_pool": f"10.216.{number % 4 * 64}.0/18",
             "uid_start": 1_100_000_000, "cgroup_parent": f"/paas-test-{self.prefix}", "wait_to_retire_s": 5,
             **(settings or {}),
@@ -173,8 +174,7 @@ class Instance:
         assert self.server is not None and self.server.poll() is None, f"the server ended:\n{self.log.read_text()[-4000:]}"
         if not (self.run_dir / "paas.sock").exists():
             return False
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.ssh_port)) == 0
+        return _listens(self.ssh_port)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Signal the server's main process and wait for its end. Containers go on."""
@@ -306,6 +306,33 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@contextlib.contextmanager
+def openssh(instance: Instance) -> Iterator[int]:
+    """Run the machine's own sshd in front of the instance, configured as vagrant/sshd.conf does; yield its port."""
+    port, directory = free_port(), instance.base / "sshd"
+    directory.mkdir()
+    Path("/run/sshd").mkdir(exist_ok=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"]).expect()
+    drop_in = (Path(__file__).parent.parent / "vagrant" / "sshd.conf").read_text()
+    drop_in = drop_in.replace("/var/lib/paas/ssh/authorized_keys", str(instance.root / "ssh" / "authorized_keys"))
+    # /tmp is for everybody, which sshd does not like to see above a file with keys.
+    main = f"HostKey {directory}/host\nPidFile {directory}/pid\nUsePAM no\nStrictModes no\nListenAddress 127.0.0.1\n{drop_in}"
+    (directory / "config").write_text(main)
+    with (directory / "log").open("wb") as log:
+        server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", directory / "config", "-p", str(port)], stderr=log)
+    try:
+        wait_until("sshd listens", lambda: _listens(port))
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager
