@@ -6,11 +6,10 @@ import time
 
 import click
 
-from paas.cli.common import REPORT, confirm, force_option, format_option, print_json, print_report
+from paas.cli.common import confirm, force_option, format_option, print_json, report_command
 from paas.context import Context
 from paas.deploy import apps
 from paas.deploy.routing import app_urls
-from paas.model.app import App
 
 
 @click.command("apps:create")
@@ -66,19 +65,8 @@ def rename(ctx: Context, app: str, new_name: str) -> None:
     apps.rename(ctx, app, new_name)
 
 
-@click.command("apps:report", context_settings=REPORT)
-@click.argument("app", default="")
-@click.argument("only", default="")
-@format_option
-@click.pass_obj
-def report(ctx: Context, app: str, only: str, style: str) -> None:
-    """Show what is known about an app, or about all."""
-    found = (ctx.state.apps.get(app),) if app else ctx.state.apps.list()
-    for one in found:
-        print_report(ctx.output, f"{one.name} app information", _report(ctx, one), style=style, only=only)
-
-
-def _report(ctx: Context, app: App) -> dict[str, str]:
+def _report(ctx: Context, name: str) -> dict[str, str]:
+    app = ctx.state.apps.get(name)
     release = ctx.state.releases.current(app.name)
     return {
         "app-created-at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(app.created_at)),
@@ -112,4 +100,7 @@ def unlock(ctx: Context, app: str) -> None:
     ctx.output.step(f"Deploys of {app} are unlocked")
 
 
-COMMANDS: tuple[click.Command, ...] = (create, destroy, list_apps, exists, rename, report, lock, unlock)
+COMMANDS: tuple[click.Command, ...] = (
+    create, destroy, list_apps, exists, rename, lock, unlock,
+    report_command("apps", "Show what is known about an app, or about all.", _report, what="app"),
+)  # fmt: skip

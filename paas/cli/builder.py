@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.properties import report_command, set_command
+from paas.cli.properties import properties_report, set_command
 
-COMMANDS: tuple[click.Command, ...] = (set_command("builder"), report_command("builder"))
+COMMANDS: tuple[click.Command, ...] = (set_command("builder"), properties_report("builder"))

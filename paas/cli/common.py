@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -12,11 +13,15 @@ from typing import Any
 
 import click
 
-from paas.errors import Conflict, PaasError
+from paas.context import Context
+from paas.errors import Conflict, HostProblem, InvalidInput, PaasError, UsageError
 from paas.output import DETAIL, Output
 
-#: `apps:report shop --app-locked` prints that value alone: the flags are the report's keys, not options.
-REPORT = {"ignore_unknown_options": True}
+#: Exit code for a fault of ours (sysexits.h).
+EX_SOFTWARE = 70
+#: What a report holds for one app.
+ReportOf = Callable[[Context, str], Mapping[str, str]]
+
 format_option = click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json for scripts")
 force_option = click.option("--force", is_flag=True, help="do not ask")
 
@@ -26,42 +31,57 @@ def error_boundary(command: Callable[[], int], output: Output) -> int:
     try:
         return command()
     except PaasError as exc:
-        print_error(exc, output)
-        return exc.exit_code
+        return print_error(exc, output)
     except click.ClickException as exc:
         hint = exc.ctx.get_usage() if isinstance(exc, click.UsageError) and exc.ctx else ""
-        output.error(exc.format_message())
-        _write_err(DETAIL + (hint or "see: paas help"))
-        return exc.exit_code
+        return print_error(UsageError(exc.format_message(), remedy=hint or "see: paas help"), output)
     except (KeyboardInterrupt, click.Abort):
         _write_err("")
         return 130
     except BrokenPipeError:
         return 0  # the reader has seen enough
     except Exception as exc:  # the boundary: a defect of ours must not look like one of the user's app
-        return _print_defect(exc, output)
+        problem = _host_problem(exc)
+        return print_error(problem, output) if problem else _print_defect(exc, output)
 
 
-def print_error(error: PaasError, output: Output) -> None:
-    """Print what happened, the output that explains it, and what to type."""
-    for line in error.output:
-        _write_err(DETAIL + line)
+def print_error(error: PaasError, output: Output) -> int:
+    """Print what happened, the output that explains it, and what to type; return the exit code."""
     output.error(error.message)
-    if error.remedy:
-        for line in error.remedy.splitlines():
-            _write_err(DETAIL + line)
+    for line in (*error.output, *error.remedy.splitlines()):
+        _write_err(DETAIL + line)
+    return error.exit_code
+
+
+def _host_problem(error: Exception) -> HostProblem | None:
+    """Return what the machine ran out of, or None when that was not it."""
+    if not isinstance(error, OSError):
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return HostProblem(f"The disk is full{where}", remedy="free some space, e.g. with: sudo paas image:prune")
+        case errno.EROFS:
+            return HostProblem(f"The disk cannot be written{where}", remedy="see what the kernel says: dmesg | tail")
+        case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EAGAIN:
+            return HostProblem(f"The machine ran out of resources: {error.strerror}{where}", remedy="run: sudo paas doctor")
+    return None
 
 
 def _print_defect(error: Exception, output: Output) -> int:
     text = "".join(traceback.format_exception(error))
     if os.environ.get("PAAS_TRACE") == "1":
         _write_err(text)
-        return 70
-    with tempfile.NamedTemporaryFile("w", prefix="paas-", suffix=".trace", delete=False) as file:
-        file.write(text)
+        return EX_SOFTWARE
     output.error(f"This is a defect of paas itself: {type(error).__name__}: {error}")
-    _write_err(f"{DETAIL}please report it with {file.name}")
-    return 70  # sysexits.h, EX_SOFTWARE
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="paas-", suffix=".trace", delete=False) as file:
+            file.write(text)
+    except OSError:
+        _write_err(DETAIL + "run it again with --trace and please report what it says")
+    else:
+        _write_err(f"{DETAIL}please report it with {file.name}")
+    return EX_SOFTWARE
 
 
 def _write_err(line: str) -> None:
@@ -83,20 +103,44 @@ def print_json(output: Output, value: Any) -> None:
     output.plain(json.dumps(value, indent=2, default=str))
 
 
-def print_report(output: Output, title: str, report: Mapping[str, str], *, style: str = "text", only: str = "") -> None:
-    """Print a report as Dokku does: `=====> title`, then aligned `Key: value` lines; `only` prints that value alone."""
-    if only:
-        key = only.removeprefix("--")
-        if key not in report:
-            raise Conflict(f"There is no '{key}' in this report", remedy=f"it has: {', '.join(report)}")
-        output.plain(report[key])
-    elif style == "json":
-        print_json(output, dict(report))
-    else:
-        output.plain(f"=====> {title}")
-        width = max((len(key) for key in report), default=0) + 1
-        for key, value in report.items():
-            output.plain(f"{DETAIL}{_sentence(key) + ':':<{width + 1}} {value}".rstrip())
+def report_command(topic: str, doc: str, report_of: ReportOf, *, what: str = "") -> click.Command:
+    """Return the command `<topic>:report [app] [--key]`: as text or JSON, of one app or of all, or one value alone.
+
+    The keys of the report are its flags, as in `apps:report shop --app-locked`.
+    """
+
+    @click.command(f"{topic}:report", help=doc, context_settings={"ignore_unknown_options": True})
+    @click.argument("app", default="")
+    @click.argument("key", default="", metavar="[--KEY]")
+    @format_option
+    @click.pass_obj
+    def report(ctx: Context, app: str, key: str, style: str) -> None:
+        names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
+        reports = {name: dict(report_of(ctx, name)) for name in names}
+        if key:
+            ctx.output.plain(_value(reports[app], key))
+        elif style == "json":
+            print_json(ctx.output, reports[app] if app else reports)
+        else:
+            for name, found in reports.items():
+                print_report(ctx.output, f"{name} {what or topic} information", found)
+
+    return report
+
+
+def _value(report: Mapping[str, str], key: str) -> str:
+    name = key.removeprefix("--")
+    if name not in report:
+        raise InvalidInput(f"There is no '{name}' in this report", remedy=f"it has: {', '.join(report)}")
+    return report[name]
+
+
+def print_report(output: Output, title: str, report: Mapping[str, str]) -> None:
+    """Print a report as Dokku does: `=====> title`, then aligned `Key: value` lines."""
+    output.milestone(title)
+    width = max((len(key) for key in report), default=0) + 1
+    for key, value in report.items():
+        output.plain(f"{DETAIL}{_sentence(key) + ':':<{width}} {value}".rstrip())
 
 
 def _sentence(key: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import REPORT, format_option, print_report
+from paas.cli.common import report_command
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_domains
-from paas.errors import NotFound
+from paas.errors import Conflict, NotFound
 from paas.model.route import parse_domain
 
 
@@ -34,8 +34,15 @@ def remove(ctx: Context, app: str, domains: tuple[str, ...]) -> None:
     unknown = [name for name in names if name not in app_domains(ctx, app)]
     if unknown:
         raise NotFound(f"{app} does not answer at {', '.join(unknown)}", remedy=f"see: paas domains:report {app}")
-    routes.change_domains(ctx, app, lambda present: [name for name in present if name not in names])
+    routes.change_domains(ctx, app, lambda present: _without(present, names, app))
     _say(ctx, "Removed", names, app)
+
+
+def _without(present: tuple[str, ...], names: list[str], app: str) -> list[str]:
+    left = [name for name in present if name not in names]
+    if not left:  # none recorded means the default domain: the app would go on answering there
+        raise Conflict(f"{app} would have no domain left", remedy=f"name another first: paas domains:set {app} <domain>")
+    return left
 
 
 @click.command("domains:set")
@@ -58,21 +65,12 @@ def clear(ctx: Context, app: str) -> None:
     _say(ctx, "Set", app_domains(ctx, app), app)
 
 
-@click.command("domains:report", context_settings=REPORT)
-@click.argument("app", default="")
-@click.argument("only", default="")
-@format_option
-@click.pass_obj
-def report(ctx: Context, app: str, only: str, style: str) -> None:
-    """Show the app's domains, or those of all apps."""
-    names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
-    for name in names:
-        found = {
-            "domains-app-vhosts": " ".join(app_domains(ctx, name)),
-            "domains-app-own": " ".join(ctx.state.routes.domains(name)),
-            "domains-global-vhosts": " ".join(ctx.state.routes.domains("") or (ctx.settings.domain,)),
-        }
-        print_report(ctx.output, f"{name} domains information", found, style=style, only=only)
+def _report(ctx: Context, app: str) -> dict[str, str]:
+    return {
+        "domains-app-vhosts": " ".join(app_domains(ctx, app)),
+        "domains-app-own": " ".join(ctx.state.routes.domains(app)),
+        "domains-global-vhosts": " ".join(ctx.state.routes.domains("") or (ctx.settings.domain,)),
+    }
 
 
 @click.command("domains:set-global")
@@ -119,5 +117,6 @@ def _say(ctx: Context, verb: str, names: list[str] | tuple[str, ...], app: str =
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    add, remove, set_domains, clear, report, set_global, add_global, remove_global, clear_global,
+    add, remove, set_domains, clear, set_global, add_global, remove_global, clear_global,
+    report_command("domains", "Show the app's domains, or those of all apps.", _report),
 )  # fmt: skip

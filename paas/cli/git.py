@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from paas.cli.properties import report_command, set_command
+from paas.cli.properties import properties_report, set_command
 from paas.context import Context
 from paas.deploy.receive import receive
 from paas.host.git import QUARANTINE
@@ -23,4 +23,4 @@ def hook(ctx: Context, app: str) -> None:
     receive(ctx, app, updates, git_env={name: os.environ[name] for name in QUARANTINE if name in os.environ})
 
 
-COMMANDS: tuple[click.Command, ...] = (hook, set_command("git"), report_command("git"))
+COMMANDS: tuple[click.Command, ...] = (hook, set_command("git"), properties_report("git"))

@@ -51,7 +51,7 @@ def _hook_environment(ctx: Context, app: str) -> dict[str, str]:
 
 
 def _command(service: str) -> click.Command:
-    @click.command(service, hidden=True)
+    @click.command(service, hidden=True, help=f"Serve a git client: {service}.")
     @click.argument("repository")
     def serve(repository: str) -> None:
         _serve(service, repository)

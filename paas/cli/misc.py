@@ -18,14 +18,16 @@ from paas.deploy.routing import app_urls
 @click.pass_obj
 def show_help(ctx: Context, topic: str) -> None:
     """List all commands, or those of a topic."""
-    from paas.cli.root import ADMIN_TOPICS, all_commands
+    from paas.cli.root import topics, unknown_command, visible_commands  # it imports this module
 
-    ctx.output.plain("Usage: paas COMMAND <app> [arguments]        over SSH: ssh -t paas@HOST COMMAND <app> [arguments]")
-    ctx.output.plain()
-    for name, command in sorted(all_commands().items()):
-        is_shown = ctx.identity.is_admin or name.partition(":")[0] not in ADMIN_TOPICS
-        if is_shown and not command.hidden and name.startswith(topic):
-            ctx.output.plain(f"    {name:<26} {command.get_short_help_str(90)}")
+    if topic and topic not in topics():
+        raise unknown_command(topic)
+    if not topic:
+        ctx.output.plain("Usage: paas COMMAND <app> [arguments]        over SSH: ssh -t paas@HOST COMMAND <app> [arguments]")
+        ctx.output.plain("       --quiet, --trace, --force and --app APP stand in front of COMMAND; COMMAND --help explains it")
+        ctx.output.plain()
+    for name, command in visible_commands(topic, is_admin=ctx.identity.is_admin).items():
+        ctx.output.plain(f"    {name:<26} {command.get_short_help_str(90)}")
 
 
 @click.command("version")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from paas.cli.properties import check_value, report_command
+from paas.cli.properties import check_value, properties_report
 from paas.context import Context
 from paas.deploy import routes
 from paas.errors import NotFound, UsageError
@@ -79,5 +79,5 @@ def _show_log(ctx: Context, app: str, kind: str, *, follow: bool, count: int) ->
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    show_config, validate_config, set_property, report_command("nginx"), access_logs, error_logs,
+    show_config, validate_config, set_property, properties_report("nginx"), access_logs, error_logs,
 )  # fmt: skip

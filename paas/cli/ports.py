@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import REPORT, format_option, print_json, print_report, table
+from paas.cli.common import format_option, print_json, report_command, table
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_ports
@@ -68,22 +68,13 @@ def list_ports(ctx: Context, app: str, style: str) -> None:
         _show(ctx, app, ports)
 
 
-@click.command("ports:report", context_settings=REPORT)
-@click.argument("app", default="")
-@click.argument("only", default="")
-@format_option
-@click.pass_obj
-def report(ctx: Context, app: str, only: str, style: str) -> None:
-    """Show the app's port maps, set and detected."""
-    names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
-    for name in names:
-        release = ctx.state.releases.current(name)
-        found = {
-            "ports-map": " ".join(map(str, ctx.state.routes.ports(name))),
-            "ports-computed-map": " ".join(map(str, app_ports(ctx, name, release))),
-            "ports-exposed": " ".join(map(str, release.ports)) if release else "",
-        }
-        print_report(ctx.output, f"{name} ports information", found, style=style, only=only)
+def _report(ctx: Context, app: str) -> dict[str, str]:
+    release = ctx.state.releases.current(app)
+    return {
+        "ports-map": " ".join(map(str, ctx.state.routes.ports(app))),
+        "ports-computed-map": " ".join(map(str, app_ports(ctx, app, release))),
+        "ports-exposed": " ".join(map(str, release.ports)) if release else "",
+    }
 
 
 def _show(ctx: Context, app: str, ports: tuple[PortMap, ...]) -> None:
@@ -93,4 +84,7 @@ def _show(ctx: Context, app: str, ports: tuple[PortMap, ...]) -> None:
         ctx.output.detail(line)
 
 
-COMMANDS: tuple[click.Command, ...] = (add, set_ports, remove, clear, list_ports, report)
+COMMANDS: tuple[click.Command, ...] = (
+    add, set_ports, remove, clear, list_ports,
+    report_command("ports", "Show the app's port maps, set and detected.", _report),
+)  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from paas.cli.common import REPORT, format_option, print_report
+from paas.cli.common import report_command
 from paas.context import Context
 from paas.errors import InvalidSetting, UsageError
 
@@ -97,20 +97,10 @@ def _store(ctx: Context, topic: str, scope: str, key: str, value: str) -> None:
         ctx.state.properties.set(scope, topic, key, value)
 
 
-def report_command(topic: str) -> click.Command:
+def properties_report(topic: str) -> click.Command:
     """Return the command `<topic>:report`."""
-
-    @click.command(f"{topic}:report", context_settings=REPORT, help=f"Show the {topic} properties: own, global and resulting.")
-    @click.argument("app", default="")
-    @click.argument("only", default="")
-    @format_option
-    @click.pass_obj
-    def report(ctx: Context, app: str, only: str, style: str) -> None:
-        names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
-        for name in names:
-            print_report(ctx.output, f"{name} {topic} information", report_of(ctx, topic, name), style=style, only=only)
-
-    return report
+    doc = f"Show the {topic} properties: the app's own, the global and the resulting value."
+    return report_command(topic, doc, lambda ctx, app: report_of(ctx, topic, app))
 
 
 def report_of(ctx: Context, topic: str, app: str) -> dict[str, str]:

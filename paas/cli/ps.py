@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from paas.cli.common import REPORT, format_option, print_json, print_report, table
+from paas.cli.common import format_option, print_json, report_command, table
 from paas.cli.properties import report_of, set_command
 from paas.context import Context
 from paas.deploy import receive, rollback, rollout
@@ -83,18 +83,6 @@ def roll_back(ctx: Context, app: str, version: str) -> None:
     rollback.roll_back(ctx, app, int(number) if number else None)
 
 
-@click.command("ps:report", context_settings=REPORT)
-@click.argument("app", default="")
-@click.argument("only", default="")
-@format_option
-@click.pass_obj
-def report(ctx: Context, app: str, only: str, style: str) -> None:
-    """Show the app's processes and their state, or those of all apps."""
-    names = [ctx.state.apps.get(app).name] if app else [one.name for one in ctx.state.apps.list()]
-    for name in names:
-        print_report(ctx.output, f"{name} ps information", _report(ctx, name), style=style, only=only)
-
-
 def _report(ctx: Context, app: str) -> dict[str, str]:
     containers = _containers(ctx, app)
     release = ctx.state.releases.current(app)
@@ -124,4 +112,7 @@ def _containers(ctx: Context, app: str) -> tuple[Container, ...]:
     return tuple(sorted(found, key=lambda c: (c.labels[LABEL_TYPE] != "web", c.labels[LABEL_TYPE], int(c.labels[LABEL_INDEX]))))
 
 
-COMMANDS: tuple[click.Command, ...] = (scale, restart, stop, start, rebuild, roll_back, report, inspect, set_command("ps"))
+COMMANDS: tuple[click.Command, ...] = (
+    scale, restart, stop, start, rebuild, roll_back, inspect, set_command("ps"),
+    report_command("ps", "Show the app's processes and their state, or those of all apps.", _report),
+)  # fmt: skip

@@ -1,5 +1,10 @@
+import errno
+import io
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from paas.cli.common import error_boundary, table
 from paas.errors import DeployFailed
@@ -39,7 +44,7 @@ def test_a_missing_argument_shows_the_usage(cli, capsys):
     assert "Usage: paas apps:create" in capsys.readouterr().err
 
 
-def test_an_error_shows_output_then_message_then_remedy(cli, capsys):
+def test_an_error_shows_message_then_output_then_remedy(cli, capsys):
     def fail() -> int:
         raise DeployFailed("web.1 exited", output=["Traceback", "boom"], remedy="fix it")
 
@@ -53,6 +58,69 @@ def test_a_defect_is_told_from_an_error_of_the_user(cli, capsys):
     assert "defect of paas" in cli.err.getvalue()
     trace = capsys.readouterr().err.split()[-1]
     assert "ZeroDivisionError" in Path(trace).read_text()
+
+
+def test_a_full_disk_is_a_problem_of_the_host_not_a_defect(cli, capsys):
+    def fill() -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/paas/x")
+
+    assert error_boundary(fill, cli.ctx.output) == 80
+    assert cli.err.getvalue() == " !     The disk is full (/var/lib/paas/x)\n"
+    assert "image:prune" in capsys.readouterr().err
+
+
+def test_ctrl_c_exits_130_and_a_closed_pipe_0(cli):
+    def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    def close() -> int:
+        raise BrokenPipeError
+
+    assert error_boundary(interrupt, cli.ctx.output) == 130
+    assert error_boundary(close, cli.ctx.output) == 0
+
+
+def test_a_report_of_all_apps_is_one_json_document(cli):
+    for name in ("shop", "blog"):
+        cli.ctx.state.apps.create(name, 1.0)
+    assert cli("apps:report", "--format", "json") == 0
+    assert sorted(json.loads(cli.out.getvalue())) == ["blog", "shop"]
+    assert cli("apps:report", "shop", "--format", "json") == 0
+    assert json.loads(cli.out.getvalue())["app-locked"] == "false"
+    assert cli("apps:report", "shop", "--nope") == 1
+    assert "There is no 'nope' in this report" in cli.err.getvalue()
+
+
+@pytest.mark.parametrize("words", [("domains", ), ("domains:help",), ("help", "domains")])
+def test_a_topic_is_explained_in_three_ways(cli, words):
+    assert cli(*words) == 0
+    assert "domains:add" in cli.out.getvalue()
+    assert "apps:create" not in cli.out.getvalue()
+
+
+def test_commands_that_people_do_not_type_are_not_shown(cli):
+    assert cli("help") == 0
+    assert "git:hook" not in cli.out.getvalue()
+    assert "git-receive-pack" not in cli.out.getvalue()
+    assert cli("misc") == 1
+
+
+def test_destroying_asks_for_the_name(cli, monkeypatch, capsys):
+    cli.ctx.state.apps.create("shop", 1.0)
+    monkeypatch.setattr("sys.stdin", io.StringIO("blog\n"))
+    assert cli("apps:destroy", "shop") == 1
+    assert "Confirmation did not match shop" in cli.err.getvalue()
+    assert 'type "shop"' in capsys.readouterr().err
+    assert cli.ctx.state.apps.find("shop") is not None
+
+
+def test_the_last_domain_is_not_removed(cli):
+    cli.ctx.state.apps.create("shop", 1.0)
+    assert cli("domains:remove", "shop", "shop.localhost") == 1
+    assert "would have no domain left" in cli.err.getvalue()
+    assert cli("domains:set", "shop", "a.example.com", "b.example.com") == 0
+    assert cli("domains:remove", "shop", "a.example.com") == 0
+    assert cli.ctx.state.routes.domains("shop") == ("b.example.com",)
 
 
 def test_apps_are_listed_under_a_header_and_as_json(cli):
