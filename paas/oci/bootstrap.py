@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.errors import CommandFailed
+from paas.errors import HostProblem
 from paas.host.files import remove_tree
 from paas.host.run import run, stream, tail
 from paas.oci.apt import AptSource, read_sources, render_sources
@@ -48,17 +48,17 @@ _LEFTOVERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AptSetup:
-    """How apt gets at a stack's packages. `sources_file` may hold passwords, `image_sources_file` never does."""
+    """How apt gets at a stack's packages. `options_file` and what it names may hold passwords, `image_sources_file` never."""
 
     sources: tuple[AptSource, ...]
-    options: tuple[str, ...]
+    options_file: Path
     image_sources_file: Path
 
 
 def build_stack(
     store: ImageStore, stack: Stack, *, on_step: Callable[[str], None], on_line: Callable[[str], None]
 ) -> tuple[Image, ...]:
-    """Make all images of a stack from packages and tag them; return them. Raises CommandFailed.
+    """Make all images of a stack from packages and tag them; return them. Raises HostProblem.
 
     Takes about a minute. Tags move when everything is there, so a failure leaves the stack as it was.
     """
@@ -88,14 +88,10 @@ def plan_mmdebstrap(stack: Stack, apt: AptSetup, *, packages: Sequence[str], tar
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
-        # Nobody but root may look into the store, so apt cannot download as its own user.
-        '--aptopt=APT::Sandbox::User "root"',
-        # mmdebstrap downloads by an installation that does nothing; apt would then delete what it "installed".
-        '--aptopt=APT::Keep-Downloaded-Packages "true"',
         *(("--variant=minbase",) if is_base else ("--variant=custom", "--skip=check/empty")),
         f"--components={','.join(stack.components)}",
         f"--include={','.join(packages)}",
-        *(f"--aptopt={option}" for option in apt.options),
+        f"--aptopt={apt.options_file}",
         *(f"--dpkgopt={option}" for option in _DPKG_OPTIONS if is_base),
         *((f"--hook-dir={_FILE_MIRROR_HOOKS}",) if has_file_mirror else ()),
         stack.suite,
@@ -104,29 +100,36 @@ def plan_mmdebstrap(stack: Stack, apt: AptSetup, *, packages: Sequence[str], tar
     )
 
 
-def apt_network_options(dump: str) -> tuple[str, ...]:
-    """Return from `apt-config dump` what apt needs to reach its sources from here. Pure."""
+def apt_options(sources_file: Path, dump: str) -> tuple[str, ...]:
+    """Return the settings for mmdebstrap's apt, which looks for all else in the new root; `dump` is `apt-config dump`'s. Pure."""
     lines = (line.strip() for line in dump.splitlines())
-    return tuple(line for line in lines if _APT_NETWORK.match(line) and '""' not in line)
+    return (
+        f'Dir::Etc::SourceList "{sources_file}";',
+        'Dir::Etc::SourceParts "/dev/null";',
+        f'Dir::Etc::netrc "{ETC_APT / "auth.conf"}";',
+        f'Dir::Etc::netrcparts "{ETC_APT / "auth.conf.d"}";',
+        # Nobody but root may look into the store, so apt cannot download as its own user.
+        'APT::Sandbox::User "root";',
+        # mmdebstrap downloads by an installation that does nothing; apt would then delete what it "installed".
+        'APT::Keep-Downloaded-Packages "true";',
+        *(line for line in lines if _APT_NETWORK.match(line) and '""' not in line),
+    )
 
 
 def _prepare_apt(stack: Stack, scratch: Path) -> AptSetup:
     sources = sources_for(stack, host_release(), read_sources(ETC_APT))
+    missing = [source.signed_by for source in sources if source.signed_by.startswith("/") and not Path(source.signed_by).exists()]
+    if missing:
+        raise HostProblem(
+            f"The key {missing[0]} for {stack.distribution}'s packages is not on this machine",
+            remedy=f"apt-get install {stack.distribution}-archive-keyring",
+        )
     private, public = scratch / "host.sources", scratch / f"{stack.distribution}.sources"
     private.write_text(render_sources(sources))
     public.write_text(render_sources(source.without_credentials() for source in sources))
-    return AptSetup(
-        sources=sources,
-        image_sources_file=public,
-        options=(
-            # mmdebstrap's apt looks into the new root for all of these.
-            f'Dir::Etc::SourceList "{private}"',
-            'Dir::Etc::SourceParts "/dev/null"',
-            f'Dir::Etc::netrc "{ETC_APT / "auth.conf"}"',
-            f'Dir::Etc::netrcparts "{ETC_APT / "auth.conf.d"}"',
-            *apt_network_options(run(["apt-config", "dump"])),
-        ),
-    )
+    options = scratch / "apt.conf"
+    options.write_text("".join(f"{line}\n" for line in apt_options(private, run(["apt-config", "dump"]))))
+    return AptSetup(sources=sources, options_file=options, image_sources_file=public)
 
 
 def _fill(
@@ -150,9 +153,11 @@ def _fill(
         said.append(line)
         on_line(line)
 
-    status = stream(argv, hear, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root)
-    if status:
-        raise CommandFailed(argv, status, tail(said), remedy="check that 'apt-get update' works on this machine, then try again")
+    if stream(argv, hear, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root):
+        raise HostProblem(
+            f"Could not build the stack {stack.name}: mmdebstrap failed",
+            output=tail(said), remedy="check that 'apt-get update' works on this machine, then try again",
+        )  # fmt: skip
     remove_tree(work)
     remove_tree(merged)
 

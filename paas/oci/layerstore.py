@@ -28,7 +28,7 @@ from paas.host.files import atomic_write, disk_problem, remove_tree
 LINK_LENGTH = 8
 #: A pending directory without a lock is either dead or a moment old.
 PENDING_GRACE_S = 60
-_DIRECTORIES = ("layers", "links", "keys", "facts", "pending", "images", "tags")
+_DIRECTORIES = ("layers", "links", "keys", "facts", "images", "tags", "pending")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,13 +132,16 @@ class LayerStore:
     @contextlib.contextmanager
     def _claimed_id(self) -> Iterator[str]:
         """Make a pending directory for an id whose short link is free; hold its lock meanwhile."""
-        self._make_directories()
         layer_id = secrets.token_hex(16)
         while os.path.lexists(self.layer_link(layer_id)):
             layer_id = secrets.token_hex(16)
         pending = self._pending / layer_id
-        pending.mkdir(mode=0o700)
-        descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._make_directories()
+            pending.mkdir(mode=0o700)
+            descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise disk_problem(exc, pending) from exc
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield layer_id
@@ -147,8 +150,9 @@ class LayerStore:
 
     def _make_directories(self) -> None:
         if not self._pending.is_dir():
-            for name in _DIRECTORIES:  # pending stands after layers, links, keys and facts
-                (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in _DIRECTORIES:  # pending last: whoever sees it need not look for the others
+                (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
     def _publish(self, layer_id: str, content_key: str) -> None:
         pending, final = self._pending / layer_id, self._layers / layer_id

@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from paas.errors import InvalidInput, NotFound
-from paas.host.files import disk_problem, remove_tree
+from paas.host.files import disk_problem, flock, remove_tree
 from paas.host.run import run
 from paas.oci.layerstore import LayerStore, PendingLayer, entries, modified
 from paas.oci.manifest import ImageConfig
@@ -70,20 +70,21 @@ class ImageStore(LayerStore):
         body = {"config": config.to_oci(), "layers": list(layers)}
         image_id = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         file = self._image_file(image_id)
-        if not file.exists():
-            self._replace(file, json.dumps({**body, "created_at": self._now()}))
+        image = self._read_image(image_id)
+        if image is None:
+            image = Image(id=image_id, config=config, layers=tuple(layers), created_at=self._now())
+            self._replace(file, json.dumps({**body, "created_at": image.created_at}))
         os.utime(file, (self._now(),) * 2)  # young, or young again: prune leaves it to its maker
         if wanted:
             self._replace(self._tag_file(wanted), image_id)
-        return self._read_image(image_id)
+        return image
 
     def image(self, name: str) -> Image:
         """Return an image by id, reference, or unique prefix of an id. Raises NotFound, InvalidInput when ambiguous."""
-        image_id = self._resolve(name)
-        try:
-            return self._read_image(image_id)
-        except FileNotFoundError:
-            raise NotFound(f"There is no image '{name}'", remedy="list them with: paas image:list") from None
+        found = self._read_image(self._resolve(name))
+        if found is None:
+            raise NotFound(f"There is no image '{name}'", remedy="list them with: paas image:list")
+        return found
 
     def find_image(self, name: str) -> Image | None:
         """Return an image as `image` does, or None."""
@@ -93,11 +94,8 @@ class ImageStore(LayerStore):
 
     def images(self) -> tuple[Image, ...]:
         """Return all images, newest first."""
-        found = []
-        for image_id in self._image_ids():
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                found.append(self._read_image(image_id))
-        return tuple(sorted(found, key=lambda image: -image.created_at))
+        found = map(self._read_image, self._image_ids())
+        return tuple(sorted(filter(None, found), key=lambda image: -image.created_at))
 
     def tag(self, image: str, reference: str) -> None:
         """Give an image (any name of it) one more reference, taking it from the image that had it. Raises NotFound."""
@@ -135,15 +133,16 @@ class ImageStore(LayerStore):
         Spares what was made or used less than `grace_s` ago, and layers being made. Returns the ids of removed images.
         """
         oldest = self._now() - grace_s
-        wanted = {*keep, *self.tags().values()}
-        doomed = [i for i in self._image_ids() if i not in wanted and modified(self._image_file(i)) < oldest]
-        for image_id in doomed:
-            self._image_file(image_id).unlink(missing_ok=True)
-        held = {layer for image in self.images() for layer in image.layers}
-        self.prune_layers(held, oldest=oldest)
-        for left in entries(self.transfers):
-            if modified(left) < self._now() - GRACE_S:
-                remove_tree(left)
+        with flock(self.root / "prune.lock", what="image:prune"):
+            wanted = {*keep, *self.tags().values()}
+            doomed = [i for i in self._image_ids() if i not in wanted and modified(self._image_file(i)) < oldest]
+            for image_id in doomed:
+                self._image_file(image_id).unlink(missing_ok=True)
+            held = {layer for image in self.images() for layer in image.layers}
+            self.prune_layers(held, oldest=oldest)
+            for left in entries(self.transfers):
+                if modified(left) < self._now() - GRACE_S:
+                    remove_tree(left)
         return tuple(doomed)
 
     def sync(self) -> None:
@@ -164,14 +163,18 @@ class ImageStore(LayerStore):
             raise InvalidInput(f"'{name}' is the beginning of {len(found)} image ids", remedy="give more of its digits")
         return found[0] if found else ""
 
-    def _read_image(self, image_id: str) -> Image:
-        record = json.loads(self._image_file(image_id).read_bytes())
-        return Image(
-            id=image_id,
-            config=ImageConfig.from_oci(record["config"]),
-            layers=tuple(record["layers"]),
-            created_at=record["created_at"],
-        )
+    def _read_image(self, image_id: str) -> Image | None:
+        """Read an image's record; one that a power cut truncated is none."""
+        try:
+            record = json.loads(self._image_file(image_id).read_bytes())
+            return Image(
+                id=image_id,
+                config=ImageConfig.from_oci(record["config"]),
+                layers=tuple(record["layers"]),
+                created_at=record["created_at"],
+            )
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
 
     def _image_ids(self) -> tuple[str, ...]:
         return tuple(file.stem for file in entries(self.root / "images"))

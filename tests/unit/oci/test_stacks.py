@@ -6,7 +6,7 @@ import pytest
 
 from paas.errors import InvalidFile, NotFound
 from paas.oci.apt import AptSource
-from paas.oci.bootstrap import AptSetup, apt_network_options, plan_mmdebstrap
+from paas.oci.bootstrap import AptSetup, apt_options, plan_mmdebstrap
 from paas.oci.reference import Reference
 from paas.oci.stacks import HostRelease, find_stack, read_stack, read_stacks, run_reference, sources_for, stack_reference
 from paas.paths import Paths
@@ -71,7 +71,7 @@ def test_debian_13_comes_from_the_mirror_of_a_debian_12_host() -> None:
 
 
 def test_mmdebstrap_makes_the_first_layer_from_nothing() -> None:
-    apt = AptSetup(sources=(MIRROR,), options=('Acquire::Retries "3"',), image_sources_file=Path("/scratch/debian.sources"))
+    apt = AptSetup(sources=(MIRROR,), options_file=Path("/s/apt.conf"), image_sources_file=Path("/s/debian.sources"))
     argv = plan_mmdebstrap(
         find_stack(STACKS, "debian-12"), apt, packages=("ca-certificates", "tzdata"), target=Path("/layer"), is_base=True
     )
@@ -79,12 +79,10 @@ def test_mmdebstrap_makes_the_first_layer_from_nothing() -> None:
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
-        '--aptopt=APT::Sandbox::User "root"',
-        '--aptopt=APT::Keep-Downloaded-Packages "true"',
         "--variant=minbase",
         "--components=main",
         "--include=ca-certificates,tzdata",
-        '--aptopt=Acquire::Retries "3"',
+        "--aptopt=/s/apt.conf",
         "--dpkgopt=path-exclude=/usr/share/doc/*/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         "--dpkgopt=path-exclude=/usr/share/man/*/*",
@@ -93,28 +91,27 @@ def test_mmdebstrap_makes_the_first_layer_from_nothing() -> None:
         "--dpkgopt=force-unsafe-io",
         "bookworm",
         "/layer",
-        "/scratch/debian.sources",
+        "/s/debian.sources",
     )
 
 
 def test_mmdebstrap_adds_packages_to_what_is_there_and_sees_mirrors_on_disk() -> None:
     mirror = AptSource(uris=("file:/srv/debian",), suites=("bookworm",), components=("main",))
-    apt = AptSetup(sources=(mirror,), options=(), image_sources_file=Path("/s"))
+    apt = AptSetup(sources=(mirror,), options_file=Path("/s/apt.conf"), image_sources_file=Path("/s/debian.sources"))
     argv = plan_mmdebstrap(find_stack(STACKS, "debian-12"), apt, packages=("curl",), target=Path("/m"), is_base=False)
     assert argv == (
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
-        '--aptopt=APT::Sandbox::User "root"',
-        '--aptopt=APT::Keep-Downloaded-Packages "true"',
         "--variant=custom",
         "--skip=check/empty",
         "--components=main",
         "--include=curl",
+        "--aptopt=/s/apt.conf",
         "--hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount",
         "bookworm",
         "/m",
-        "/s",
+        "/s/debian.sources",
     )
 
 
@@ -132,7 +129,13 @@ Acquire::GzipIndexes "true";
 Acquire::IndexTargets::deb::Packages::MetaKey "x";
 DPkg::Post-Invoke:: "rm -rf /var/cache";
 """
-    assert apt_network_options(dump) == (
+    assert apt_options(Path("/s/host.sources"), dump) == (
+        'Dir::Etc::SourceList "/s/host.sources";',
+        'Dir::Etc::SourceParts "/dev/null";',
+        'Dir::Etc::netrc "/etc/apt/auth.conf";',
+        'Dir::Etc::netrcparts "/etc/apt/auth.conf.d";',
+        'APT::Sandbox::User "root";',
+        'APT::Keep-Downloaded-Packages "true";',
         'Acquire::http::Proxy "http://proxy.example:3128";',
         'Acquire::https::CAInfo "/etc/ssl/certs/own.pem";',
         'Acquire::Check-Valid-Until "false";',

@@ -244,6 +244,15 @@ def test_sizes_are_of_the_disk_and_remembered(store: ImageStore) -> None:
     assert store.layer_size(layer) == size
 
 
+@pytest.mark.parametrize("record", ["", "{", "{}"])
+def test_a_record_that_a_power_cut_truncated_is_no_image(store: ImageStore, record: str) -> None:
+    image = make_image(store, reference="shop")
+    (store.root / "images" / f"{image.id}.json").write_text(record)
+    assert store.find_image("shop") is None and store.images() == ()
+    assert make_image(store, layers=image.layers, reference="shop").id == image.id
+    assert store.image("shop").layers == image.layers
+
+
 def test_an_empty_store_has_nothing(store: ImageStore) -> None:
     assert (store.images(), store.layers(), store.tags(), store.prune()) == ((), (), {}, ())
     assert store.find_layer("key") is None
