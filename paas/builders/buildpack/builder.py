@@ -5,11 +5,9 @@ Source: buildpack spec. What is faster here than in the reference lifecycle: cha
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paas.builders import BuildRequest
@@ -24,7 +22,7 @@ from paas.builders.buildpack.workspace import Workspace
 from paas.builders.host_config import host_config_env, host_config_mounts
 from paas.engines import Engine
 from paas.errors import BuildFailed, HostProblem, InvalidFile
-from paas.host.files import remove_tree
+from paas.host.files import disk_problem
 from paas.model.process import ProcessType, parse_procfile
 from paas.model.release import BuildResult
 from paas.oci.stacks import run_reference, stack_reference
@@ -52,14 +50,24 @@ class BuildpackBuilder:
 
     def build(self, request: BuildRequest) -> BuildResult:
         """Build the image. Raises BuildFailed or InvalidFile."""
+        try:
+            return self._build(request)
+        except OSError as exc:
+            raise disk_problem(exc, Path(exc.filename or self._paths.images)) from exc
+
+    def _build(self, request: BuildRequest) -> BuildResult:
         tree, store = request.source.tree, self._store
         order = load_order(self._buildpacks)
         procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
         run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
-        kept = load_kept(request.cache, store)
-        with store.new_layer() as app_layer, self._workspace(app_layer.diff / "workspace") as workspace:
+        base, kept = export.base_layer(store, run_stack), load_kept(request.cache, store)
+        # Scratch is a layer that never comes to be: the store removes it even if this process is killed.
+        with store.new_layer() as app_layer, store.new_layer() as scratch:
+            workspace = Workspace(
+                app=app_layer.diff / "workspace", scratch=scratch.diff, buildpacks=self._buildpacks, owner=export.USER_ID
+            )
             workspace.prepare(tree, request.env)
-            container = self._container(request, build_stack, workspace, base=export.base_layer(store, run_stack))
+            container = self._container(request, build_stack, workspace, base=base)
             plan = container.detect(order)
             with container.build(plan, kept) as upper:
                 launches = _launches(upper, plan)
@@ -68,13 +76,9 @@ class BuildpackBuilder:
             launch_layers = tuple(layer for layer in new.layers if layer.types.is_launch)
             text = export.launch_text(store, launch_layers, plan.buildpacks, processes)
             export.write_launch(app_layer.diff, text)
-            layers = (
-                *run_stack.layers, export.base_layer(store, run_stack),
-                *(layer.layer for layer in launch_layers), app_layer.commit(),
-            )  # fmt: skip
-        image = store.create_image(
-            export.image_config(run_stack.config, processes, text, _labels(plan, launches)), layers
-        )
+            layers = (*run_stack.layers, base, *(layer.layer for layer in launch_layers), app_layer.commit())
+        config = export.image_config(run_stack.config, processes, text, _labels(plan, launches))
+        image = store.create_image(config, layers)
         if new != kept:
             save_kept(request.cache, request.app, new, store)
             forget_lost(self._paths.app_cache, store)
@@ -89,15 +93,6 @@ class BuildpackBuilder:
                 f"The base image {reference} has not been built", remedy=f"run: paas stacks:build {self._settings.stack}"
             )
         return image
-
-    @contextlib.contextmanager
-    def _workspace(self, app: Path) -> Iterator[Workspace]:
-        self._paths.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="build-", dir=self._paths.work))
-        try:
-            yield Workspace(app=app, scratch=scratch, buildpacks=self._buildpacks, owner=export.USER_ID)
-        finally:
-            remove_tree(scratch)
 
     def _container(self, request: BuildRequest, stack: Image, workspace: Workspace, *, base: str) -> BuildContainer:
         inherits = self._settings.build_inherit_host_config
