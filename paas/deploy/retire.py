@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from signal import SIGTERM
 
 from paas.context import Context
 from paas.deploy.intent import current_deployment
@@ -108,13 +107,29 @@ class Retirement:
             self._note_traffic(ctx, retiring)
             action = next_action(retiring, now=ctx.now(), is_running=is_running)
             if action is Action.TERMINATE:
-                ctx.engine.kill(container_id, SIGTERM)
-                retiring.terminated_at = ctx.now()
+                self._terminate(ctx, retiring)
             elif action is Action.REMOVE:
                 ctx.engine.remove(container_id, is_forced=True)
                 del self._retiring[container_id]
         except NotFound:
             del self._retiring[container_id]  # somebody removed it, which is what we want
+
+    def _terminate(self, ctx: Context, retiring: Retiring) -> None:
+        """Tell it to stop, unless a command has come to want it again meanwhile."""
+        container = retiring.container
+        app_name = container.labels.get(LABEL_APP, "")
+        try:
+            with app_turn(ctx, app_name, "retire", wait=False):
+                app = ctx.state.apps.find(app_name)
+                if app is not None:
+                    obsolete = ctx.scheduler.obsolete(current_deployment(ctx, app), app)
+                    if container.id not in {c.id for c in obsolete}:
+                        del self._retiring[container.id]
+                        return
+                ctx.scheduler.retire(container)
+                retiring.terminated_at = ctx.now()
+        except Conflict:
+            pass  # a command holds the app's turn, or it has just ended: the next step sees
 
     def _note_traffic(self, ctx: Context, retiring: Retiring) -> None:
         if retiring.terminated_at:

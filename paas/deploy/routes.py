@@ -52,12 +52,14 @@ def change_global_domains(ctx: Context, change: Callable[[tuple[str, ...]], Sequ
 
 
 def change_property(ctx: Context, app_name: str, key: str, value: str) -> None:
-    """Set a property of the app's vhost; the record goes back if the proxy refuses."""
-    with app_turn(ctx, app_name, "nginx:set"):
-        app = ctx.state.apps.get(app_name)
+    """Set a property of the app's vhost, or of all ('' for the app); the record goes back if the proxy refuses."""
+    with app_turn(ctx, app_name or GLOBAL, "nginx:set"):
+        apps = (ctx.state.apps.get(app_name),) if app_name else ctx.state.apps.list()
         with ctx.state.transaction():
             ctx.state.properties.set(app_name, "nginx", key, value)
-            apply_routes(ctx, app)
+            for app in apps:
+                apply_routes(ctx, app)
+            ctx.state.events.record(app_name, ctx.identity.name, "nginx:set", f"{key} {value}".rstrip(), ctx.now())
 
 
 def change_ports(ctx: Context, app_name: str, change: Callable[[tuple[PortMap, ...]], Sequence[PortMap]]) -> tuple[PortMap, ...]:

@@ -86,8 +86,8 @@ class Engine(Protocol):
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
         """Send its stop signal, after `timeout_s` (default the spec's) SIGKILL; return it stopped. Idempotent."""
 
-    def kill(self, container: str, signal: int) -> None:
-        """Send one signal to its init."""
+    def kill(self, container: str, signal: int = 0) -> None:
+        """Send one signal to its init, by default its stop signal. Raises Conflict when it does not run."""
 
     def remove(self, container: str, *, is_forced: bool = False) -> None:
         """Delete a container and all it holds; a running one only when forced (killed at once)."""

@@ -1,7 +1,7 @@
 """Contract of a scheduler: brings the containers of an app to what a deployment wants. Implementation: local.
 
 Which containers serve is derived, never stored: those whose labels match the deployment's release, the type's generation and
-an index within the formation. All other process containers of the app are obsolete.
+an index within the formation, and that were not told to stop. All other process containers of the app are obsolete.
 
 MUST: `start` is all or nothing: it returns only when every new container passed its probe, and when it raises, no container
 that it started is left and no old one was touched.
@@ -67,3 +67,7 @@ class Scheduler(Protocol):
     def obsolete(self, deployment: Deployment | None, app: App) -> tuple[Container, ...]:
         """Return the app's process containers that the deployment (None: nothing should run) does not want: to be drained,
         stopped and removed. Stopped containers of wanted processes are among them."""
+
+    def retire(self, container: Container) -> None:
+        """Tell an obsolete container to stop, and remember it: it never serves again, even if its process is wanted anew
+        before it has ended. Raises Conflict when it does not run."""

@@ -99,10 +99,10 @@ class EmbeddedEngine:
             stop_started(home, record, record.stop_timeout_s if timeout_s is None else timeout_s)
         return container_of(self._ground, record)
 
-    def kill(self, container: str, signal: int) -> None:
-        """Send one signal to its init. Raises Conflict when it does not run."""
+    def kill(self, container: str, signal: int = 0) -> None:
+        """Send one signal to its init, by default its stop signal. Raises Conflict when it does not run."""
         record = self._record(container)
-        if not signal_init(self._ground.home(record.id), signal):
+        if not signal_init(self._ground.home(record.id), signal or record.stop_signal):
             raise _not_running(record)
 
     def remove(self, container: str, *, is_forced: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from paas.model.container import LABEL_INDEX, LABEL_RELEASE, LABEL_TYPE, Container
@@ -24,14 +24,18 @@ class Plan:
         return f"start {started}; keep {len(self.keep)}; retire {len(self.retire)}"
 
 
-def plan_rollout(found: Sequence[Container], deployment: Deployment | None) -> Plan:
-    """Decide for all process containers of the app. One container for each process: of two that match, the older is kept."""
+def plan_rollout(found: Sequence[Container], deployment: Deployment | None, *, retired: Collection[str] = ()) -> Plan:
+    """Decide for all process containers of the app. One container for each process: of two that match, the older is kept.
+
+    `retired` are ids of containers that were told to stop.
+    """
     if deployment is None:
         return Plan(keep=(), start=(), retire=tuple(found))
     keep: dict[ProcessId, Container] = {}
     for container in sorted(found, key=lambda c: (c.created_at, c.id)):
         process = process_of(container)
-        if container.is_running and is_wanted(container, deployment) and process not in keep:
+        is_alive = container.is_running and container.id not in retired
+        if is_alive and is_wanted(container, deployment) and process not in keep:
             keep[process] = container
     kept = {container.id for container in keep.values()}
     missing = (process for process in deployment.wanted() if process not in keep)

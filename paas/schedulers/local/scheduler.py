@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 from paas.engines import Engine
 from paas.errors import NotFound
@@ -18,7 +19,7 @@ from paas.model.process import ProcessId
 from paas.output import Output
 from paas.paths import Paths
 from paas.schedulers import Deployment
-from paas.schedulers.local.plan import plan_rollout
+from paas.schedulers.local.plan import Plan, plan_rollout
 from paas.schedulers.local.probes import wait_until_ready
 from paas.schedulers.local.processes import container_spec, probe_for
 from paas.settings import Settings
@@ -37,7 +38,7 @@ class LocalScheduler:
 
     def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
         """Start what is missing and probe it; all or nothing."""
-        plan = plan_rollout(self._found(deployment.app), deployment)
+        plan = self._plan(deployment.app, deployment)
         if not plan.start:
             return plan.keep
         entrypoint = self._engine.image_entrypoint(deployment.release.image)
@@ -46,14 +47,36 @@ class LocalScheduler:
 
     def serving(self, deployment: Deployment) -> tuple[Container, ...]:
         """Return the containers that match the deployment and run."""
-        return plan_rollout(self._found(deployment.app), deployment).keep
+        return self._plan(deployment.app, deployment).keep
 
     def obsolete(self, deployment: Deployment | None, app: App) -> tuple[Container, ...]:
         """Return the app's process containers that the deployment does not want."""
-        return plan_rollout(self._found(app), deployment).retire
+        return self._plan(app, deployment).retire
 
-    def _found(self, app: App) -> tuple[Container, ...]:
-        return self._engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS})
+    def retire(self, container: Container) -> None:
+        """Remember that the container was told to stop, then tell it."""
+        self._marks.mkdir(parents=True, exist_ok=True)
+        (self._marks / container.id).touch()
+        self._engine.kill(container.id)
+
+    def _plan(self, app: App, deployment: Deployment | None) -> Plan:
+        found = self._engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS})
+        return plan_rollout(found, deployment, retired=self._retired())
+
+    @property
+    def _marks(self) -> Path:
+        return self._paths.run / "retired"
+
+    def _retired(self) -> frozenset[str]:
+        """Return the marked containers; marks of containers that are gone are dropped. A reboot ends both."""
+        try:
+            marked = frozenset(mark.name for mark in self._marks.iterdir())
+        except FileNotFoundError:
+            return frozenset()
+        for container in marked:
+            if not (self._paths.containers / container).exists():
+                (self._marks / container).unlink(missing_ok=True)
+        return marked
 
 
 class _Attempt:

@@ -38,7 +38,6 @@ class FakeEngine:
     """Containers in memory, in the order they were made."""
 
     containers: dict[str, Container] = field(default_factory=dict)
-    killed: list[tuple[str, int]] = field(default_factory=list)
     numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
@@ -50,8 +49,6 @@ class FakeEngine:
             raise NotFound(container)
         return self.containers[container]
 
-    def kill(self, container: str, signal: int) -> None:
-        self.killed.append((container, signal))
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
         return self.exit(container, 143)
@@ -77,7 +74,11 @@ class FakeScheduler:
 
     engine: FakeEngine
     failing: set[str] = field(default_factory=set)
+    retired: set[str] = field(default_factory=set)
     name: str = "local"
+
+    def retire(self, container: Container) -> None:
+        self.retired.add(container.id)
 
     def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
         serving = {c.name for c in self.serving(deployment)}
@@ -106,7 +107,8 @@ class FakeScheduler:
         return self.serving(deployment)
 
     def serving(self, deployment: Deployment) -> tuple[Container, ...]:
-        return tuple(c for c in self._of(deployment.app.name) if c.is_running and self._matches(c, deployment))
+        alive = (c for c in self._of(deployment.app.name) if c.is_running and c.id not in self.retired)
+        return tuple(c for c in alive if self._matches(c, deployment))
 
     def obsolete(self, deployment: Deployment | None, app) -> tuple[Container, ...]:
         kept = {c.id for c in self.serving(deployment)} if deployment else set()

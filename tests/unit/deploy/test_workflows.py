@@ -126,6 +126,20 @@ def test_scaling_keeps_the_running_ones_and_is_recorded_after_they_serve(ctx, tr
     assert ctx.engine.names() == ["shop.web.1.v1.g0"]
 
 
+def test_scaling_up_again_takes_back_what_was_not_yet_told_to_stop_and_replaces_what_was(ctx, tree):
+    deploy(ctx, tree)
+    rollout.scale(ctx, "shop", {"web": 3})
+    rollout.scale(ctx, "shop", {"web": 1})
+    retirement = Retirement()
+    retirement.adopt(ctx, "shop")
+    ctx.scheduler.retire(ctx.engine.inspect("c3"))
+    rollout.scale(ctx, "shop", {"web": 3})
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.4:5000"]
+    later = replace(ctx, now=lambda: ctx.now() + 3600)
+    retirement.step(later)
+    assert "c2" not in ctx.scheduler.retired
+
+
 def test_a_scale_that_fails_changes_nothing(ctx, tree):
     deploy(ctx, tree)
     ctx.scheduler.failing = {"web"}

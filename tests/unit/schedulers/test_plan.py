@@ -74,6 +74,12 @@ def test_a_stopped_container_is_replaced_never_restarted():
     assert (plan.start, plan.retire) == ((ProcessId(type="web", index=1),), (dead,))
 
 
+def test_a_container_that_was_told_to_stop_is_replaced_even_while_it_runs():
+    leaving = container("web.1")
+    plan = plan_rollout([leaving], deployment(formation={"web": 1}), retired={leaving.id})
+    assert (plan.start, plan.retire) == ((ProcessId(type="web", index=1),), (leaving,))
+
+
 def test_of_two_for_one_process_the_older_is_kept():
     younger, older = container("web.1", created=2), container("web.1", created=1)
     plan = plan_rollout([younger, older], deployment(formation={"web": 1}))
