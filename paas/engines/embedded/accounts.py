@@ -25,7 +25,8 @@ class Account:
 def account_for(user: str, passwd: str, group: str) -> Account:
     """Resolve a user as the image knows it. Raises InvalidInput."""
     name, _, group_name = user.partition(":")
-    entry = _passwd_entry(name or "0", passwd)
+    name = name or "0"
+    entry = _passwd_entry(name, passwd)
     if entry is None and not name.isdecimal():
         raise InvalidInput(f"the image has no user '{name}'", remedy="use a user of its /etc/passwd, or a number")
     uid, gid, login, home = entry if entry is not None else (int(name), 0, "", "/")
