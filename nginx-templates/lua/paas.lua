@@ -197,7 +197,7 @@ function paas.init(directory, socket)
     for _, name in ipairs(names_in(directory)) do
         local file = name:sub(1, 1) ~= "." and io.open(directory .. "/" .. name)
         if file then
-            upstreams:safe_set(name, file:read("*a") or "")
+            upstreams:safe_add(name, file:read("*a") or "")    -- memory outlives a reload and knows better
             file:close()
         end
     end

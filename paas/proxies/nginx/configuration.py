@@ -19,8 +19,8 @@ from pathlib import Path
 from paas.errors import RoutingFailed
 from paas.model.route import Vhost
 from paas.proxies.nginx.control import Nginx
-from paas.proxies.nginx.dump import Dump, file_of_problem
-from paas.proxies.nginx.files import changed, read
+from paas.proxies.nginx.dump import Dump
+from paas.proxies.nginx.files import changed, read, tried, write
 from paas.proxies.nginx.render import Places, Renderer, http_ports
 from paas.settings import Settings
 
@@ -66,9 +66,9 @@ class Configuration:
         is_taken_over = True
         try:
             with changed({**token, **self.with_shared(changes, before)}):
-                self._test_and_include()
+                tested = self._test_and_include()
                 is_taken_over = False
-                self._nginx.take_over(generation)
+                self._nginx.take_over(generation, tested)
         except RoutingFailed:
             if not is_taken_over:
                 self._nginx.nudge()  # if it was only slow, what it reads from now on is the old configuration
@@ -76,17 +76,15 @@ class Configuration:
 
     def change_all(self, changes: Changes, *, before: Dump | None) -> tuple[str, ...]:
         """Do the same, but leave out vhosts that nginx refuses; say which and why."""
-        texts, left_out = dict(changes), []
-        while True:
-            try:
-                self.change(texts, before=before)
-                return tuple(left_out)
-            except RoutingFailed as exc:
-                culprit = file_of_problem("\n".join(exc.output), self._vhosts)
-                if culprit is None or texts.get(culprit, "") is None:
-                    raise
-                texts[culprit] = None
-                left_out.append(f"left out {culprit.stem}: {exc.output[0] if exc.output else exc.message}")
+        try:
+            self.change(changes, before=before)
+            return ()
+        except RoutingFailed:
+            refused = self._refused_alone(changes, before)
+            if not refused:
+                raise
+        self.change({**changes, **dict.fromkeys(refused)}, before=before)
+        return tuple(f"left out {file.stem}: {problem}" for file, problem in refused.items())
 
     def read_by_nginx(self) -> Dump | None:
         """Return the whole configuration as it is now, None if nginx refuses it."""
@@ -119,6 +117,20 @@ class Configuration:
                     remedy=f"see who: ss -ltnp sport = :{port.host}; or map another: paas ports:set {vhost.app} http:8080:5000",
                 )
 
+    def _refused_alone(self, changes: Changes, before: Dump | None) -> dict[Path, str]:
+        """Return the vhosts that nginx refuses even without the others, and its words: it does not always name the file."""
+        refused: dict[Path, str] = {}
+        with tried(self.with_shared(dict.fromkeys(changes), before)):
+            self._nginx.test()
+            for file, text in changes.items():
+                write(file, text)
+                try:
+                    self._nginx.test()
+                except RoutingFailed as exc:
+                    refused[file] = exc.output[0] if exc.output else exc.message
+                write(file, None)
+        return refused
+
     def _ports(self, changes: Changes) -> set[int]:
         texts = {file: file.read_text() for file in self.files()} | dict(changes)
         return {self._settings.http_port, *(int(port) for text in texts.values() if text for port in _LISTEN.findall(text))}
@@ -129,17 +141,19 @@ class Configuration:
         self._places.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._places.socket.parent.chmod(0o700)  # nginx makes sockets that everybody may write to
 
-    def _test_and_include(self) -> None:
-        """Test; have nginx read our files if it does not yet."""
+    def _test_and_include(self) -> Dump:
+        """Test; have nginx read our files if it does not yet. Returns the whole configuration."""
         shared = self._places.directory / "paas.conf"
-        if self._nginx.test().reads(shared):
-            return
+        tested = self._nginx.test()
+        if tested.reads(shared):
+            return tested
         line = f"include {self._places.directory}/*.conf;\n"
         main = Path(self._settings.nginx_main)
         if (main.parent / "conf.d").is_dir():
             (main.parent / "conf.d" / "paas.conf").write_text(line)
-            if self._nginx.test().reads(shared):
-                return
+            tested = self._nginx.test()
+            if tested.reads(shared):
+                return tested
         raise RoutingFailed(f"nginx does not read {shared}", remedy=f"put this into the http block of {main}: {line.strip()}")
 
 

@@ -20,6 +20,8 @@ _POLL_S = 0.005
 _SYSTEMD = Path("/run/systemd/system")
 #: The configuration that Debian's nginx.service starts.
 _DEBIAN_MAIN = "/etc/nginx/nginx.conf"
+#: Where Debian's nginx writes its pid when the configuration does not say (its --pid-path).
+_DEBIAN_PID = "/run/nginx.pid"
 
 
 class Nginx:
@@ -39,14 +41,14 @@ class Nginx:
                 "nginx refuses the configuration", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output
             ) from exc
 
-    def take_over(self, generation: str) -> None:
+    def take_over(self, generation: str, configuration: Dump) -> None:
         """Start nginx, or reload it, and wait until every new request meets this generation. Raises RoutingFailed."""
-        before = self._status()
-        workers = _workers(before.master) if before is not None else frozenset()
-        if before is not None:
-            os.kill(before.master, signal.SIGHUP)
+        master = self._master(configuration)
+        workers = _workers(master)
+        if master:
+            os.kill(master, signal.SIGHUP)
         else:
-            self._reload_or_start()
+            self._start()
         deadline = time.monotonic() + _TAKEOVER_TIMEOUT_S
         while not self._is_taken_over(generation, workers):
             if time.monotonic() > deadline:
@@ -62,20 +64,28 @@ class Nginx:
         if status is not None:
             os.kill(status.master, signal.SIGHUP)
 
-    def _reload_or_start(self) -> None:
-        """Nobody answers on the socket: nginx is down, or it has not read our configuration yet."""
+    def _master(self, configuration: Dump) -> int:
+        """Return the pid of the running master, 0 when nginx is down."""
+        status = self._status()
+        if status is not None:
+            return status.master
+        # It is down, or has not read our configuration yet.
         try:
-            run([self._binary, "-q", "-c", self._main, "-s", "reload"])
-            return
-        except CommandFailed:
-            pass  # no pid file, or a dead pid in it: it is down
+            pid = int(Path(configuration.value("pid") or _DEBIAN_PID).read_text())
+            return pid if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master process") else 0
+        except (OSError, ValueError):
+            return 0
+
+    def _start(self) -> None:
         start = [self._binary, "-q", "-c", self._main]
         if _SYSTEMD.is_dir() and self._main == _DEBIAN_MAIN:
             start = ["systemctl", "start", "nginx.service"]
         try:
             run(start)
         except CommandFailed as exc:
-            raise RoutingFailed("nginx does not start", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output) from exc
+            raise RoutingFailed(
+                "nginx does not start", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output
+            ) from exc
 
     def _is_taken_over(self, generation: str, old_workers: frozenset[int]) -> bool:
         status = self._status()
@@ -83,6 +93,8 @@ class Nginx:
 
 
 def _workers(master: int) -> frozenset[int]:
+    if not master:
+        return frozenset()
     try:
         return frozenset(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
     except FileNotFoundError:

@@ -39,6 +39,11 @@ class Dump:
         """Say whether a directive occurs."""
         return any(re.search(rf"(^|[;{{}}])\s*{directive}\s", text, re.MULTILINE) for text in self.files.values())
 
+    def value(self, directive: str) -> str:
+        """Return the first value of a directive of one argument, '' if it does not occur."""
+        found = (re.search(rf"(?:^|[;{{}}])\s*{directive}\s+(\S+);", text, re.MULTILINE) for text in self.files.values())
+        return next((match[1] for match in found if match), "")
+
     def _listens(self) -> Iterator[tuple[str, set[str]]]:
         for text in self.files.values():
             for match in _LISTEN.finditer(text):
@@ -63,11 +68,3 @@ def canonical_listen(address: str) -> str:
         return address if address.isdecimal() else f"{address}:80" if address not in _WILDCARDS else "80"
     return port if host in _WILDCARDS else address
 
-
-def file_of_problem(output: str, directory: Path) -> Path | None:
-    """Return the file below `directory` that nginx complains about, or None."""
-    for match in re.finditer(r" in (/\S+):\d+", output):
-        path = Path(match[1])
-        if path.parent == directory:
-            return path
-    return None

@@ -14,13 +14,22 @@ def changed(changes: Mapping[Path, str | None]) -> Iterator[None]:
     """Write these files (None removes one); an exception inside brings back what was there."""
     before = {path: read(path) for path in changes}
     try:
-        for path, text in changes.items():
-            write(path, text)
+        _write_all(changes)
         yield
     except BaseException:
-        for path, content in before.items():
-            write(path, content)
+        _write_all(before)
         raise
+
+
+@contextlib.contextmanager
+def tried(changes: Mapping[Path, str | None]) -> Iterator[None]:
+    """Write these files, and bring back what was there at the end."""
+    before = {path: read(path) for path in changes}
+    try:
+        _write_all(changes)
+        yield
+    finally:
+        _write_all(before)
 
 
 def read(path: Path) -> bytes | None:
@@ -40,3 +49,8 @@ def write(path: Path, content: str | bytes | None) -> None:
         path.unlink(missing_ok=True)
     else:
         atomic_write(path, wanted)
+
+
+def _write_all(contents: Mapping[Path, str | None] | Mapping[Path, bytes | None]) -> None:
+    for path, content in contents.items():
+        write(path, content)

@@ -45,7 +45,8 @@ PROPERTIES: tuple[Property, ...] = (
     Property(name="send-timeout", directive="send_timeout", pattern=_TIME, example="60s", default="60s"),
     Property(name="underscore-in-headers", directive="underscores_in_headers", pattern=_SWITCH, example="on", default="off"),
     # Behind another proxy: pass on what it says about the client instead of what nginx sees.
-    Property(name="x-forwarded-for-value", directive="", pattern=r"\$(remote_addr|proxy_add_x_forwarded_for|http_x_forwarded_for)",
+    Property(name="x-forwarded-for-value", directive="",
+             pattern=r"\$(remote_addr|proxy_add_x_forwarded_for|http_x_forwarded_for)",
              example="$proxy_add_x_forwarded_for", default="$remote_addr"),
     Property(name="x-forwarded-port-value", directive="", pattern=r"\$(server_port|http_x_forwarded_port)|\d{1,5}",
              example="$http_x_forwarded_port", default="$server_port"),

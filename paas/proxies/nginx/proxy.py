@@ -28,7 +28,10 @@ class NginxProxy:
     def __init__(self, *, paths: Paths, settings: Settings) -> None:
         self._lock_file = paths.locks / "nginx.lock"
         self._places = Places(
-            directory=Path(settings.nginx_dir), upstreams=paths.upstreams, socket=paths.proxy_socket, logs=Path(settings.nginx_log_dir)
+            directory=Path(settings.nginx_dir),
+            upstreams=paths.upstreams,
+            socket=paths.proxy_socket,
+            logs=Path(settings.nginx_log_dir),
         )
         self._upstreams = UpstreamStore(files=paths.upstreams, control=paths.proxy_socket)
         self._nginx = Nginx(settings, self._upstreams.status)
@@ -47,7 +50,8 @@ class NginxProxy:
                 self._configuration.refuse_taken_ports(vhost, before)
                 with self._upstreams_ahead(vhost.app, upstreams):
                     self._configuration.change({file: text}, before=before)
-            self.set_upstreams(vhost.app, upstreams)
+            else:
+                self.set_upstreams(vhost.app, upstreams)
         return is_changed
 
     def set_upstreams(self, app: str, upstreams: Upstreams) -> None:
@@ -118,7 +122,11 @@ class NginxProxy:
 
     @contextlib.contextmanager
     def _upstreams_ahead(self, app: str, upstreams: Upstreams) -> Iterator[None]:
-        """Have the new upstreams in place before the vhost that needs them, and those of the old vhost until it is gone."""
+        """Have the new upstreams in place before the vhost that needs them.
+
+        Ports that only the old vhost knows stay in nginx's memory until the next change: a request that came just before the
+        reload may still go by them.
+        """
         text, on_disk, live = upstream_text(upstreams), self._upstreams.read(app), self._upstreams.current(app)
         self._upstreams.persist(app, text)
         self._upstreams.push(app, with_missing_ports(text, live))
