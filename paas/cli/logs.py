@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -30,16 +33,17 @@ def logs(ctx: Context, app: str, count: int, follow: bool, process: str, quiet: 
     """Show what the app's processes wrote."""
     ctx.state.apps.get(app)
     folder = ctx.paths.app_logs(app)
-    followed = {file: Followed(file=file, position=file.stat().st_size) for file in log_files(folder, process)}
-    lines = merged(folder, process, count)
-    if process and not lines and not followed and not follow:
+    followed = {file: Followed.from_its_end(file) for file in log_files(folder, process)}
+    if process and not followed and not follow:
         raise NotFound(f"{app} has no logs of {process}", remedy=f"see: paas ps:report {app}")
-    for name, line in lines:
-        ctx.output.plain(line.text if quiet else rendered(app, name, line))
-    while follow and ctx.output.has_reader:
-        ctx.sleep(_POLL_S)
-        for name, line in new_lines(folder, process, followed):
+    lines = last_lines(followed.values(), count)
+    while True:
+        for name, line in lines:
             ctx.output.plain(line.text if quiet else rendered(app, name, line))
+        if not follow or not ctx.output.has_reader:
+            return
+        ctx.sleep(_POLL_S)
+        lines = new_lines(folder, process, followed)
 
 
 def rendered(app: str, process: str, line: LogLine) -> str:
@@ -56,45 +60,77 @@ def log_files(folder: Path, process: str) -> tuple[Path, ...]:
     return tuple(file for directory in wanted for file in directory.glob("*.log"))
 
 
-def merged(folder: Path, process: str, count: int) -> list[tuple[str, LogLine]]:
-    """Return the last `count` (0: all) lines of all files, oldest first, each with its process's name."""
-    found = [[(file.parent.name, line) for line in read_log(file, lines=count)] for file in log_files(folder, process)]
-    lines = list(heapq.merge(*found, key=lambda entry: entry[1].at))
-    return lines[-count:] if count else lines
-
-
 @dataclass(slots=True, kw_only=True)
 class Followed:
-    """One file that is followed: how far it was read, and the raw lines whose end is still to come."""
+    """One log that is followed: which file, how far it was read, and the lines whose end is still to come."""
 
     file: Path
+    inode: int = 0
     position: int = 0
-    pending: list[bytes] = field(default_factory=list)
     rest: bytes = b""
+    pending: list[bytes] = field(default_factory=list)
+
+    @classmethod
+    def from_its_end(cls, file: Path) -> Followed:
+        """Follow what comes from now on."""
+        with contextlib.suppress(FileNotFoundError):
+            status = file.stat()
+            return cls(file=file, inode=status.st_ino, position=status.st_size)
+        return cls(file=file)
+
+    @property
+    def process(self) -> str:
+        """Return whose log it is, `web.1`."""
+        return self.file.parent.name
 
     def read(self) -> Iterator[LogLine]:
         """Yield the lines that came since the last call."""
-        try:
-            with self.file.open("rb") as stream:
-                if stream.seek(0, 2) < self.position:
-                    self.position = 0  # rotated: a new file stands under the old name
-                stream.seek(self.position)
-                fresh = stream.read(_CHUNK_BYTES)
-        except FileNotFoundError:
-            return
-        self.position += len(fresh)
-        *whole, self.rest = (self.rest + fresh).split(b"\n")
+        *whole, self.rest = (self.rest + self._fresh_bytes()).split(b"\n")
         self.pending += whole
         complete = max((i for i, raw in enumerate(self.pending) if b" F " in raw[:64]), default=-1) + 1
         yield from parse_lines(self.pending[:complete])
         del self.pending[:complete]
+
+    def _fresh_bytes(self) -> bytes:
+        try:
+            with self.file.open("rb") as stream:
+                inode = os.fstat(stream.fileno()).st_ino
+                if inode == self.inode:
+                    return self._read_on(stream)
+                left = self._rest_of_rotated()
+                self.inode, self.position = inode, 0
+                return left + self._read_on(stream)
+        except FileNotFoundError:
+            return b""
+
+    def _rest_of_rotated(self) -> bytes:
+        if not self.inode:
+            return b""
+        with contextlib.suppress(FileNotFoundError), self.file.with_name(self.file.name + ".1").open("rb") as stream:
+            if os.fstat(stream.fileno()).st_ino == self.inode:
+                stream.seek(self.position)
+                return stream.read()
+        return b""
+
+    def _read_on(self, stream: BinaryIO) -> bytes:
+        stream.seek(self.position)
+        fresh = stream.read(_CHUNK_BYTES)
+        self.position += len(fresh)
+        return fresh
+
+
+def last_lines(logs: Iterable[Followed], count: int) -> list[tuple[str, LogLine]]:
+    """Return the last `count` (0: all) lines before the logs' positions, oldest first, each with its process's name."""
+    found = [[(log.process, line) for line in read_log(log.file, lines=count, end=log.position)] for log in logs]
+    lines = list(heapq.merge(*found, key=lambda entry: entry[1].at))
+    return lines[-count:] if count else lines
 
 
 def new_lines(folder: Path, process: str, followed: dict[Path, Followed]) -> list[tuple[str, LogLine]]:
     """Return what came since the last call, also in files that are new."""
     for file in log_files(folder, process):
         followed.setdefault(file, Followed(file=file))
-    lines = [(one.file.parent.name, line) for one in followed.values() for line in one.read()]
+    lines = [(log.process, line) for log in followed.values() for line in log.read()]
     return sorted(lines, key=lambda entry: entry[1].at)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from paas.cli.properties import check_value, properties_report
+from paas.cli.properties import properties_report, set_command
 from paas.context import Context
-from paas.deploy import routes
 from paas.errors import NotFound, UsageError
 
 
@@ -28,18 +27,6 @@ def validate_config(ctx: Context) -> None:
     """Test the whole nginx configuration."""
     ctx.proxy.validate()
     ctx.output.step("The configuration is valid")
-
-
-@click.command("nginx:set")
-@click.argument("app")
-@click.argument("key")
-@click.argument("value", default="")
-@click.pass_obj
-def set_property(ctx: Context, app: str, key: str, value: str) -> None:
-    """Set a property of the app's vhost and apply it; without a value it is cleared."""
-    check_value("nginx", key, value)
-    routes.change_property(ctx, app, key, value)
-    ctx.output.step(f"{'Setting' if value else 'Unsetting'} {key}{f' to {value}' if value else ''}")
 
 
 @click.command("nginx:access-logs")
@@ -79,5 +66,5 @@ def _show_log(ctx: Context, app: str, kind: str, *, follow: bool, count: int) ->
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    show_config, validate_config, set_property, properties_report("nginx"), access_logs, error_logs,
+    show_config, validate_config, set_command("nginx"), properties_report("nginx"), access_logs, error_logs,
 )  # fmt: skip

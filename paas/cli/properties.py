@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,19 +11,22 @@ import click
 
 from paas.cli.common import report_command
 from paas.context import Context
+from paas.deploy import routes
 from paas.errors import InvalidSetting, UsageError
+from paas.proxies.nginx import properties as nginx
 
 Check = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """One key of `<topic>:set`: what it means, what it may be, and its built-in value."""
+    """One key of `<topic>:set`: what it means, what it may be, and what holds without it: `default` or a setting of paas.toml."""
 
     doc: str
     check: Check
     example: str
     default: str = ""
+    setting: str = ""
 
 
 def _matching(pattern: str) -> Check:
@@ -30,7 +34,6 @@ def _matching(pattern: str) -> Check:
 
 
 _SECONDS = _matching(r"\d{1,6}")
-_NGINX_SIZE, _NGINX_TIME, _BOOLEAN = _matching(r"\d{1,9}[kKmMgG]?"), _matching(r"\d{1,9}(ms|s|m|h|d)?"), _matching("true|false")
 _PATH = _matching(r"(?!/)(?!.*\.\.)[\w./-]{1,200}")
 _NAME = _matching(r"[\w./-]{1,100}")
 # fmt: off
@@ -44,23 +47,19 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     },
     "ps": {
         "procfile-path": Property(doc="where the Procfile is", check=_PATH, example="deploy/Procfile", default="Procfile"),
-        "stop-timeout-seconds": Property(doc="between SIGTERM and SIGKILL", check=_SECONDS, example="30", default="30"),
+        "stop-timeout-seconds": Property(doc="SIGTERM to SIGKILL", check=_SECONDS, example="30", setting="stop_timeout_s"),
         "restart-policy": Property(
             doc="when a process that ended is started again", check=_matching(r"always|unless-stopped|no|on-failure(:\d{1,4})?"),
             example="on-failure:20", default="on-failure:10"),
     },
     "checks": {
         "wait-to-retire": Property(
-            doc="longest time requests in flight keep an old container", check=_SECONDS, example="30", default="60"),
-        "timeout": Property(doc="seconds a process has to get ready", check=_SECONDS, example="120", default="60"),
+            doc="longest wait for requests in flight", check=_SECONDS, example="30", setting="wait_to_retire_s"),
+        "timeout": Property(doc="seconds a process has to get ready", check=_SECONDS, example="120", setting="check_timeout_s"),
     },
     "nginx": {
-        "client-max-body-size": Property(doc="largest upload", check=_NGINX_SIZE, example="50m", default="1m"),
-        "proxy-read-timeout": Property(doc="longest silence of the app", check=_NGINX_TIME, example="120s", default="60s"),
-        "proxy-connect-timeout": Property(doc="longest connect to the app", check=_NGINX_TIME, example="10s", default="60s"),
-        "proxy-send-timeout": Property(doc="longest silence of the visitor", check=_NGINX_TIME, example="120s", default="60s"),
-        "keepalive-timeout": Property(doc="idle connections of visitors", check=_NGINX_TIME, example="30s", default="75s"),
-        "proxy-buffering": Property(doc="collect answers before sending", check=_matching("on|off"), example="off", default="on"),
+        p.name: Property(doc=p.directive or "for the app", check=_matching(p.pattern), example=p.example, default=p.default)
+        for p in nginx.PROPERTIES
     },
 }
 # fmt: on
@@ -91,7 +90,11 @@ def _parse(topic: str, words: tuple[str, ...]) -> tuple[str, str, str]:
 
 
 def _store(ctx: Context, topic: str, scope: str, key: str, value: str) -> None:
-    if (topic, key) == ("git", "deploy-branch") and scope:
+    if topic == "nginx":
+        routes.change_property(ctx, scope, key, value)
+    elif (topic, key) == ("git", "deploy-branch"):
+        if not scope:
+            raise UsageError("Each app has a deploy-branch of its own", remedy="e.g. paas git:set shop deploy-branch main")
         ctx.state.apps.set_deploy_branch(scope, value)
     else:
         ctx.state.properties.set(scope, topic, key, value)
@@ -110,9 +113,10 @@ def report_of(ctx: Context, topic: str, app: str) -> dict[str, str]:
         own = {**own, "deploy-branch": ctx.state.apps.get(app).deploy_branch}
     found: dict[str, str] = {}
     for key, declared in PROPERTIES[topic].items():
+        built_in = str(getattr(ctx.settings, declared.setting)) if declared.setting else declared.default
         found[f"{topic}-{key}"] = own.get(key, "")
         found[f"{topic}-global-{key}"] = shared.get(key, "")
-        found[f"{topic}-computed-{key}"] = own.get(key) or shared.get(key) or declared.default
+        found[f"{topic}-computed-{key}"] = own.get(key) or shared.get(key) or built_in
     return found
 
 
@@ -120,7 +124,9 @@ def check_value(topic: str, key: str, value: str) -> None:
     """Raise InvalidSetting for an unknown key or a value it may not have; empty is always fine. Pure."""
     declared = PROPERTIES[topic].get(key)
     if declared is None:
-        raise InvalidSetting(f"'{key}' is no property of {topic}", remedy=f"it has: {', '.join(PROPERTIES[topic])}")
+        near = difflib.get_close_matches(key, PROPERTIES[topic], 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(PROPERTIES[topic])}"
+        raise InvalidSetting(f"'{key}' is no property of {topic}", remedy=hint)
     if value and not declared.check(value):
         raise InvalidSetting(f"'{value}' is no value for {topic} {key} ({declared.doc})", remedy=f"e.g. {declared.example}")
 

@@ -36,9 +36,9 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[LogLine]:
             yield LogLine(at=_seconds(at), stream=stream, text=text.removesuffix("\r"))
 
 
-def read_log(path: Path, *, lines: int = 0) -> Iterator[LogLine]:
-    """Yield the last `lines` (0: all) lines of a log and of its rotated part."""
-    yield from _read_until(path, _size(path), lines)
+def read_log(path: Path, *, lines: int = 0, end: int | None = None) -> Iterator[LogLine]:
+    """Yield the last `lines` (0: all) lines of a log, up to byte `end`, and of its rotated part."""
+    yield from _read_until(path, _size(path) if end is None else end, lines)
 
 
 def follow_log(

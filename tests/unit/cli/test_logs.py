@@ -1,4 +1,4 @@
-from paas.cli.logs import Followed, log_files, merged, new_lines, rendered
+from paas.cli.logs import Followed, last_lines, log_files, new_lines, rendered
 from paas.engines import LogLine
 
 
@@ -12,6 +12,14 @@ def write(folder, process, container, *lines):
     with file.open("a") as stream:
         stream.write("".join(lines))
     return file
+
+
+def following(folder, process=""):
+    return {file: Followed.from_its_end(file) for file in log_files(folder, process)}
+
+
+def merged(folder, process, count):
+    return last_lines(following(folder, process).values(), count)
 
 
 def texts(found):
@@ -33,16 +41,42 @@ def test_an_app_without_logs_has_none(tmp_path):
 
 
 def test_following_sees_new_lines_and_new_containers_once(tmp_path):
-    first = write(tmp_path, "web.1", "a", line(1, "before"))
-    followed = {file: Followed(file=file, position=file.stat().st_size) for file in log_files(tmp_path, "")}
+    write(tmp_path, "web.1", "a", line(1, "before"))
+    followed = following(tmp_path)
     assert new_lines(tmp_path, "", followed) == []
     write(tmp_path, "web.1", "a", line(2, "x"), line(3, "part", "P"))
     write(tmp_path, "web.2", "b", line(2, "deployed"))
     assert texts(new_lines(tmp_path, "", followed)) == [("web.1", "x"), ("web.2", "deployed")]
     write(tmp_path, "web.1", "a", line(3, "ial"))
     assert texts(new_lines(tmp_path, "", followed)) == [("web.1", "partial")]
-    first.write_text(line(9, "rotated"))
-    assert texts(new_lines(tmp_path, "", followed)) == [("web.1", "rotated")]
+
+
+def test_following_loses_nothing_and_repeats_nothing_when_a_log_is_rotated(tmp_path):
+    file = write(tmp_path, "web.1", "a", line(1, "before"))
+    followed = following(tmp_path)
+    write(tmp_path, "web.1", "a", line(2, "last of the old"))
+    file.rename(file.with_name("a.log.1"))
+    write(tmp_path, "web.1", "a", line(3, "first of the new, much longer than what was there before"))
+    assert [text for _, text in texts(new_lines(tmp_path, "", followed))] == [
+        "last of the old", "first of the new, much longer than what was there before",
+    ]  # fmt: skip
+    assert new_lines(tmp_path, "", followed) == []
+
+
+def test_what_is_written_while_the_past_is_shown_comes_once(tmp_path):
+    write(tmp_path, "web.1", "a", line(1, "past"))
+    followed = following(tmp_path)
+    write(tmp_path, "web.1", "a", line(2, "meanwhile"))
+    assert texts(last_lines(followed.values(), 100)) == [("web.1", "past")]
+    assert texts(new_lines(tmp_path, "", followed)) == [("web.1", "meanwhile")]
+
+
+def test_the_command_shows_the_text_alone_when_quiet(cli):
+    cli.ctx.state.apps.create("shop", 0)
+    write(cli.ctx.paths.app_logs("shop"), "web.1", "a", line(1, "one"), line(2, "two"))
+    assert cli("logs", "shop", "-q", "-n", "1") == 0
+    assert cli.out.getvalue() == "two\n"
+    assert cli("logs", "shop", "-p", "worker") == 20
 
 
 def test_a_line_looks_as_with_dokku():
