@@ -34,9 +34,12 @@ _DPKG_OPTIONS = (
 _APT_CONFIG = 'APT::Keep-Downloaded-Packages "false";\nAcquire::GzipIndexes "true";\nAcquire::Languages "none";\n'
 #: How this host's apt reaches its sources. Not its hooks and not how it stores its lists.
 _APT_NETWORK = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv|Check-|Max-ValidTime|By-Hash|Proxy)", re.IGNORECASE)
-#: In a mount namespace of its own, so that nothing stays mounted however this ends.
-_IN_OVERLAY = ("unshare", "--mount", "--propagation", "private", "sh", "-ec",
-               'mount -t overlay overlay -o "$1" "$2"; shift 2; exec "$@"', "sh")  # fmt: skip
+#: In namespaces of its own that end with us, so that nothing runs on or stays mounted however this ends.
+_ISOLATED = (
+    "setpriv", "--pdeathsig", "KILL",
+    "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount", "--propagation", "private",
+)  # fmt: skip
+_IN_OVERLAY = ("sh", "-ec", 'mount -t overlay overlay -o "$1" "$2"; shift 2; exec "$@"', "sh")
 #: Nothing that another kernel or a tar could not follow; `volatile` turns dpkg's fsyncs off, a crash discards the layer anyway.
 _OVERLAY_OPTIONS = "index=off,metacopy=off,redirect_dir=off,volatile"
 _FILE_MIRROR_HOOKS = "/usr/share/mmdebstrap/hooks/file-mirror-automount"
@@ -153,7 +156,7 @@ def _fill(
         said.append(line)
         on_line(line)
 
-    if stream(argv, hear, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root):
+    if stream((*_ISOLATED, *argv), hear, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root):
         raise HostProblem(
             f"Could not build the stack {stack.name}: mmdebstrap failed",
             output=tail(said), remedy="check that 'apt-get update' works on this machine, then try again",

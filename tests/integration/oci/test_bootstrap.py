@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +102,41 @@ def test_a_release_that_no_mirror_has_fails_with_apt_s_words_and_leaves_nothing(
         build_stack(store, stack, on_step=lambda _: None, on_line=lambda _: None)
     assert "no-such-release" in "\n".join(caught.value.output)
     assert store.images() == () and store.layers() == () and list((store.root / "pending").iterdir()) == []
+
+
+def test_a_killed_build_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from paas.oci.bootstrap import build_stack; from paas.oci.store import ImageStore;"
+        "from paas.oci.stacks import find_stack; quiet = lambda _: None;"
+        "build_stack(ImageStore(Path(sys.argv[1])), find_stack(Path(sys.argv[2]), sys.argv[3]), on_step=quiet, on_line=quiet)"
+    )
+    host = host_release()
+    argv = [sys.executable, "-c", program, str(tmp_path), str(STACKS), f"{host.distribution}-{host.version}"]
+    build = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: any(tmp_path.glob("pending/*/diff/etc")))
+    build.kill()
+    build.wait()
+    wait_until(lambda: processes_that_name(tmp_path) == [])
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    for pending in (tmp_path / "pending").iterdir():
+        os.utime(pending, (0, 0))
+    ImageStore(tmp_path).prune()
+    assert list((tmp_path / "pending").iterdir()) == []
+
+
+def processes_that_name(directory: Path) -> list[bytes]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_bytes())
+    return [cmdline for cmdline in found if str(directory).encode() in cmdline]
+
+
+def wait_until(is_so: Callable[[], bool], *, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, "never happened"
+        time.sleep(0.02)
 
 
 def test_a_missing_key_is_an_error_that_names_its_package(tmp_path: Path) -> None:
