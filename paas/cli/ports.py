@@ -8,7 +8,7 @@ from paas.cli.common import format_option, print_json, report_command, table
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_ports
-from paas.errors import NotFound
+from paas.errors import Conflict, NotFound
 from paas.model.route import PortMap, parse_port_map
 
 
@@ -39,10 +39,12 @@ def set_ports(ctx: Context, app: str, maps: tuple[str, ...]) -> None:
 def remove(ctx: Context, app: str, maps: tuple[str, ...]) -> None:
     """Map these ports no longer."""
     ctx.state.apps.get(app)
-    present = ctx.state.routes.ports(app)
+    present = app_ports(ctx, app, ctx.state.releases.current(app))
     gone = [port for port in present if str(port) in maps or str(port.host) in maps]
     if len(gone) < len(set(maps)):
         raise NotFound(f"{app} does not map all of {' '.join(maps)}", remedy=f"see: paas ports:list {app}")
+    if len(gone) == len(present):
+        raise Conflict(f"{app} would have no port left", remedy=f"map another first: paas ports:add {app} http:8080:5000")
     _show(ctx, app, routes.change_ports(ctx, app, lambda now: [port for port in now if port not in gone]))
 
 

@@ -83,6 +83,13 @@ def destroy(ctx: Context, name: str) -> None:
     ctx.state.events.record(name, ctx.identity.name, "apps:destroy", "", ctx.now())
 
 
+def set_locked(ctx: Context, name: str, is_locked: bool) -> None:
+    """Refuse deploys of the app from now on, or accept them again. One under way goes on."""
+    ctx.state.apps.get(name)
+    ctx.state.apps.set_locked(name, is_locked)
+    ctx.state.events.record(name, ctx.identity.name, "apps:lock" if is_locked else "apps:unlock", "", ctx.now())
+
+
 def tenant_of(app: App) -> Tenant:
     """Return who the app's containers belong to."""
     return Tenant(name=app.name, number=app.number)

@@ -36,8 +36,7 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate], *, git_en
         return None
     with app_turn(ctx, app.name, "git push"):
         app = ctx.state.apps.get(app_name)
-        if app.is_locked:
-            raise Conflict(f"{app.name} is locked", remedy=f"run: paas apps:unlock {app.name}")
+        _refuse_locked(app)
         if not app.deploy_branch:
             ctx.output.step(f"Set {update.branch} as deploy-branch")
         with exported(ctx, app, update.new, git_env=git_env) as source:
@@ -50,6 +49,7 @@ def rebuild(ctx: Context, app_name: str) -> Release:
     """Build and deploy the deployed revision again (`ps:rebuild`)."""
     with app_turn(ctx, app_name, "ps:rebuild"):
         app = ctx.state.apps.get(app_name)
+        _refuse_locked(app)
         current = ctx.state.releases.current(app.name)
         revision = current.revision if current else git.resolve(ctx.paths.repo(app.name), app.deploy_branch or "HEAD")
         if not revision:
@@ -89,6 +89,11 @@ def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None
             remedy=f"run: paas git:set {app.name} deploy-branch <other branch>",
         )
     return chosen
+
+
+def _refuse_locked(app: App) -> None:
+    if app.is_locked:
+        raise Conflict(f"Deploys of {app.name} are locked", remedy=f"run: paas apps:unlock {app.name}")
 
 
 def _explain_no_deploy(ctx: Context, app: App, updates: Sequence[RefUpdate]) -> None:

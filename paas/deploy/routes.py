@@ -26,17 +26,20 @@ def apply_routes(ctx: Context, app: App) -> None:
 def change_domains(ctx: Context, app_name: str, change: Callable[[tuple[str, ...]], Sequence[str]]) -> tuple[str, ...]:
     """Replace the app's domains by `change(current)`: the proxy first, the record after it answers.
 
-    Raises Conflict when another app has one of them.
+    None, or exactly the default ones, follow the app's name and the global domains again. Raises Conflict when another app
+    has one of them.
     """
     with app_turn(ctx, app_name, "domains"):
         app = ctx.state.apps.get(app_name)
         after = tuple(dict.fromkeys(change(routing.app_domains(ctx, app_name))))
         _refuse_taken(ctx, app_name, after)
+        if after == routing.default_domains(ctx, app_name):
+            after = ()
         with ctx.state.transaction():
             ctx.state.routes.set_domains(app_name, after)
             apply_routes(ctx, app)
             ctx.state.events.record(app_name, ctx.identity.name, "domains", " ".join(after), ctx.now())
-    return after
+    return routing.app_domains(ctx, app_name)
 
 
 def change_global_domains(ctx: Context, change: Callable[[tuple[str, ...]], Sequence[str]]) -> tuple[str, ...]:
@@ -63,16 +66,22 @@ def change_property(ctx: Context, app_name: str, key: str, value: str) -> None:
 
 
 def change_ports(ctx: Context, app_name: str, change: Callable[[tuple[PortMap, ...]], Sequence[PortMap]]) -> tuple[PortMap, ...]:
-    """Replace the app's port maps by `change(current)`; the record goes back if the proxy refuses."""
+    """Replace the app's port maps by `change(current)`; the record goes back if the proxy refuses.
+
+    None, or exactly the detected ones, follow what the image exposes again.
+    """
     with app_turn(ctx, app_name, "ports"):
         app = ctx.state.apps.get(app_name)
-        after = tuple(dict.fromkeys(change(ctx.state.routes.ports(app_name))))
+        release = ctx.state.releases.current(app_name)
+        after = tuple(dict.fromkeys(change(routing.app_ports(ctx, app_name, release))))
         _refuse_mapped_twice(after)
+        if after == routing.detected_ports(ctx, release):
+            after = ()
         with ctx.state.transaction():
             ctx.state.routes.set_ports(app_name, after)
             apply_routes(ctx, app)
             ctx.state.events.record(app_name, ctx.identity.name, "ports", " ".join(map(str, after)), ctx.now())
-    return after
+    return routing.app_ports(ctx, app_name, release)
 
 
 def _refuse_mapped_twice(ports: Sequence[PortMap]) -> None:

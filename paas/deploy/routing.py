@@ -15,19 +15,24 @@ Upstreams = Mapping[int, Sequence[Upstream]]
 
 
 def app_ports(ctx: Context, app: str, release: Release | None) -> tuple[PortMap, ...]:
-    """Return the app's port maps: what was set, else the default for the ports its image exposes."""
-    return ctx.state.routes.ports(app) or default_ports(release.ports if release else (), ctx.settings.http_port)
+    """Return the app's port maps: what was set, else the detected ones."""
+    return ctx.state.routes.ports(app) or detected_ports(ctx, release)
+
+
+def detected_ports(ctx: Context, release: Release | None) -> tuple[PortMap, ...]:
+    """Return the default port maps for what the release's image exposes."""
+    return default_ports(release.ports if release else (), ctx.settings.http_port)
 
 
 def app_domains(ctx: Context, app: str) -> tuple[str, ...]:
-    """Return the app's domains: what was set, else `<app>.<global domain>`; an app named like a host is its own domain."""
-    own = ctx.state.routes.domains(app)
-    if own:
-        return own
+    """Return the app's domains: what was set, else the default ones."""
+    return ctx.state.routes.domains(app) or default_domains(ctx, app)
+
+
+def default_domains(ctx: Context, app: str) -> tuple[str, ...]:
+    """Return `<app>.<global domain>` for each global domain; an app named like a host is its own domain."""
     global_domains = ctx.state.routes.domains("") or (ctx.settings.domain,)
-    if any(app.endswith("." + name) for name in global_domains) or "." in app:
-        return (app,)
-    return tuple(f"{app}.{name}" for name in global_domains)
+    return (app,) if "." in app else tuple(f"{app}.{name}" for name in global_domains)
 
 
 def vhost_for(ctx: Context, app: str, release: Release | None, *, settings_of: str = "") -> Vhost:

@@ -14,6 +14,7 @@ from paas.deploy.retire import Retirement
 from paas.errors import BuildFailed, Conflict, DeployFailed, InvalidFile, InvalidInput, NotFound, RoutingFailed
 from paas.model.process import ProcessId, ProcessType
 from paas.model.release import BuildResult, BuildStatus, ReleaseStatus
+from paas.model.route import PortMap
 from paas.model.source import Source
 
 
@@ -267,6 +268,24 @@ def test_domains_are_recorded_when_the_proxy_accepts_them(ctx, tree):
     with pytest.raises(RoutingFailed):
         routes.change_domains(ctx, "shop", lambda now: ("b.example.com",))
     assert ctx.state.routes.domains("shop") == ("shop.localhost", "a.example.com")
+
+
+def test_the_default_domain_alone_is_not_recorded_and_follows_a_rename(ctx, tree):
+    deploy(ctx, tree)
+    routes.change_domains(ctx, "shop", lambda now: (*now, "a.example.com"))
+    assert routes.change_domains(ctx, "shop", lambda now: now[:1]) == ("shop.localhost",)
+    assert ctx.state.routes.domains("shop") == ()
+    apps.rename(ctx, "shop", "store")
+    assert ctx.proxy.served["store"][0].domains == ("store.localhost",)
+
+
+def test_a_port_is_added_to_the_detected_one(ctx, tree):
+    deploy(ctx, tree)
+    http, other = PortMap(scheme="http", host=80, container=5000), PortMap(scheme="http", host=8080, container=5000)
+    assert routes.change_ports(ctx, "shop", lambda now: (*now, other)) == (http, other)
+    assert ctx.proxy.served["shop"][0].ports == (http, other)
+    assert routes.change_ports(ctx, "shop", lambda now: [http]) == (http,)
+    assert ctx.state.routes.ports("shop") == ()
 
 
 def test_a_domain_of_another_app_is_refused(ctx, tree):
