@@ -101,10 +101,9 @@ def remove(ctx: Context, images: Sequence[str]) -> None:
     for name in images:
         image = store.image(name)
         references = store.references(image.id)
-        named = next((r for r in references if _means(name, r)), "")
-        if named and len(references) > 1:
-            store.untag(named)
-            ctx.output.plain(f"Untagged: {named}")
+        if len(references) > 1 and not image.id.startswith(name.removeprefix("sha256:")):
+            store.untag(name)
+            ctx.output.plain(f"Untagged: {Reference.parse(name).familiar}")
         else:
             _refuse_used(ctx, image)
             store.remove(image.id)
@@ -257,13 +256,6 @@ def _age(seconds: float) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def _means(name: str, reference: str) -> bool:
-    """Say whether what the user typed is this reference."""
-    with contextlib.suppress(InvalidInput):
-        return Reference.parse(name).familiar == reference
-    return False
 
 
 def _refuse_used(ctx: Context, image: Image) -> None:
