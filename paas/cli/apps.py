@@ -85,8 +85,7 @@ def _report(ctx: Context, name: str) -> dict[str, str]:
 @click.pass_obj
 def lock(ctx: Context, app: str) -> None:
     """Refuse deploys of the app until it is unlocked."""
-    ctx.state.apps.get(app)
-    ctx.state.apps.set_locked(app, True)
+    apps.set_locked(ctx, app, True)
     ctx.output.step(f"Deploys of {app} are locked")
 
 
@@ -95,8 +94,7 @@ def lock(ctx: Context, app: str) -> None:
 @click.pass_obj
 def unlock(ctx: Context, app: str) -> None:
     """Accept deploys of the app again."""
-    ctx.state.apps.get(app)
-    ctx.state.apps.set_locked(app, False)
+    apps.set_locked(ctx, app, False)
     ctx.output.step(f"Deploys of {app} are unlocked")
 
 

@@ -35,7 +35,7 @@ def _matching(pattern: str) -> Check:
 
 _SECONDS = _matching(r"\d{1,6}")
 _PATH = _matching(r"(?!/)(?!.*\.\.)[\w./-]{1,200}")
-_NAME = _matching(r"[\w./-]{1,100}")
+_NAME = _matching(r"(?![-/.])(?!.*\.\.)[\w./-]{1,100}")
 # fmt: off
 PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     "builder": {
