@@ -143,8 +143,15 @@ class Instance:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tester", "-f", self.key]).expect()
 
     def _share_stack(self) -> None:
-        is_same_disk = STACK_IMAGES.stat().st_dev == self.root.stat().st_dev
-        run(["cp", "-al" if is_same_disk else "-a", STACK_IMAGES, self.root / "images"]).expect()
+        """Begin with the stack's images; the big part, the layers, stays where it is: nobody writes to a layer."""
+        images = self.root / "images"
+        images.mkdir(mode=0o700)
+        for entry in STACK_IMAGES.iterdir():
+            if entry.name != "layers":
+                run(["cp", "-a", entry, images]).expect()
+        (images / "layers").mkdir(mode=0o700)
+        for layer in (STACK_IMAGES / "layers").iterdir():
+            (images / "layers" / layer.name).symlink_to(layer)
 
     def write_settings(self, **changes: object) -> None:
         """Write paas.toml; the server reads it when it starts."""
@@ -187,14 +194,23 @@ class Instance:
         """Remove the instance with all that it made."""
         with contextlib.suppress(Exception):
             self.stop()
-        for line in self.paas("container:ps", "--all", "--quiet").stdout.split():
-            self.paas("container:rm", "--force", line)
+        containers = self.paas("container:ps", "--all", "--quiet").stdout.split()
+        if containers:
+            self.paas("container:rm", "--force", *containers)
         with contextlib.suppress(OSError, ValueError):
             os.kill(int((self.run_dir / "nginx.pid").read_text()), signal.SIGTERM)
         self._remove_networks()
         for target in reversed(self._mounts()):
             run(["umount", "-l", target])
+        self._remove_cgroups()
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def _remove_cgroups(self) -> None:
+        roots = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
+        for top in (root / f"paas-test-{self.prefix}" for root in roots):
+            for directory, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(directory).rmdir()
 
     def _mounts(self) -> list[str]:
         targets = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]

@@ -298,7 +298,9 @@ stop_everything() {
     if command -v paas >/dev/null; then
         say "Stopping all apps"
         if has_systemd; then systemctl disable --now paas.service 2>/dev/null || true; else paas serve --stop || true; fi
-        paas container:rm --force --all >/dev/null || warn "some containers could not be removed"
+        local containers
+        mapfile -t containers < <(paas container:ps --all --quiet)
+        ((!${#containers[@]})) || paas container:rm --force "${containers[@]}" >/dev/null || warn "some containers are left"
     fi
     if has_systemd; then systemctl disable --now paas-containers.service 2>/dev/null || true; fi
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-#: Answers `text`, echoes a variable at /env/<KEY>, the pid at /pid, sleeps at /slow/<seconds>, logs each request.
+#: Answers `text`; at /env/<KEY> a variable, at /id what tells this process from others, at /slow/<seconds> after a while; logs.
 SERVER = '''\
 import http.server, os, sys, time
-TEXT = {text!r}
+TEXT, ID = {text!r}, os.urandom(8).hex()
 
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -15,7 +15,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         body = TEXT
         if parts[0] == "env":
             body = os.environ.get(parts[1], "<unset>")
-        elif parts[0] == "pid":
+        elif parts[0] == "id":
+            body = ID
+        elif parts[0] == "hostname":
             body = os.uname().nodename
         elif parts[0] == "headers":
             body = str(self.headers)

@@ -40,14 +40,14 @@ def test_the_server_may_die_and_containers_serve_on(fresh_instance: Instance) ->
     instance = fresh_instance
     repository = instance.repository(app("before"))
     repository.push("alive").expect()
-    container = instance.get("alive.localhost", "/pid").text
+    container = instance.get("alive.localhost", "/id").text
     assert instance.server is not None
     orphans = children(instance.server.pid)
     instance.stop(signal.SIGKILL)
     assert instance.get("alive.localhost").text == "before"
     wait_until("its children have ended, too", lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
     instance.start()
-    assert instance.get("alive.localhost", "/pid").text == container
+    assert instance.get("alive.localhost", "/id").text == container
     repository.commit(app("after"))
     repository.push("alive").expect()
     assert instance.get("alive.localhost").text == "after"
@@ -64,12 +64,12 @@ def test_a_clean_stop_leaves_apps_serving(fresh_instance: Instance) -> None:
 
 def test_a_process_that_dies_is_started_again(instance: Instance, app_name: str) -> None:
     instance.repository(app("phoenix")).push(app_name).expect()
-    before = instance.get(f"{app_name}.localhost", "/pid").text
+    before = instance.get(f"{app_name}.localhost", "/id").text
     pid = main_pid(instance, app_name)
     os.kill(pid, signal.SIGKILL)
     answer = wait_until(
         "another one answers",
-        lambda: (a := instance.get(f"{app_name}.localhost", "/pid")).status == 200 and a.text != before and a,
+        lambda: (a := instance.get(f"{app_name}.localhost", "/id")).status == 200 and a.text != before and a,
     )
     assert answer.status == 200
 
