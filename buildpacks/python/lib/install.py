@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 PYTHON = "/usr/bin/python3"
+#: A download cache that has grown over this is begun anew.
+MAX_CACHE_BYTES = 1 << 30
 
 
 def install(source, venv, layers):
     """Make the environment. Ends the program with a message when a package cannot be installed."""
+    for cache in ("pip-cache", "uv-cache"):
+        if tree_bytes(f"{layers}/{cache}") > MAX_CACHE_BYTES:
+            shutil.rmtree(f"{layers}/{cache}")
     if source == "uv.lock":
         sync_with_uv(venv, layers)
         return
@@ -100,6 +106,10 @@ def pip(arguments, source, layers):
 def run(argv, message, remedy, env=None):
     if subprocess.run(argv, env={**os.environ, **(env or {})}).returncode != 0:
         fail(message, remedy)
+
+
+def tree_bytes(directory):
+    return sum(os.lstat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(directory) for name in names)
 
 
 def read_json(path):
