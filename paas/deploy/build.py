@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from paas.model.container import Tenant
 from paas.model.process import ProcessType, parse_procfile
 from paas.model.release import Build, BuildResult, BuildStatus
 from paas.model.source import Source
-from paas.output import Output
+from paas.output import DETAIL, WARNING, Output
 
 
 def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build:
@@ -60,22 +60,22 @@ def close_interrupted(ctx: Context, app: App) -> None:
 
 @contextlib.contextmanager
 def recorded(ctx: Context, build: Build) -> Iterator[None]:
-    """Write the build's log, and its failure into the ledger."""
-    with build_log(ctx.output, ctx.paths.build_log(build.id)):
+    """Write the build's log, and its failure into the log and the ledger."""
+    with build_log(ctx.output, ctx.paths.build_log(build.id)) as log:
         try:
             yield
         except BaseException as exc:
+            for line in failure_lines(exc):
+                log(line)
             is_cancelled = isinstance(exc, KeyboardInterrupt)
             status = BuildStatus.CANCELLED if is_cancelled else BuildStatus.FAILED
             ctx.state.builds.finish(build.id, status, ctx.now(), None)
-            if isinstance(exc, PaasError):
-                ctx.output.step(f"Build failed: {exc.message}")
             raise
 
 
 @contextlib.contextmanager
-def build_log(output: Output, file: Path) -> Iterator[None]:
-    """Copy all progress to the log file while this lasts."""
+def build_log(output: Output, file: Path) -> Iterator[Callable[[str], None]]:
+    """Copy all progress to the log file while this lasts; yields what writes a line to the file alone."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", buffering=1) as stream:
 
@@ -84,9 +84,16 @@ def build_log(output: Output, file: Path) -> Iterator[None]:
 
         output.add_sink(write)
         try:
-            yield
+            yield write
         finally:
             output.remove_sink(write)
+
+
+def failure_lines(exc: BaseException) -> tuple[str, ...]:
+    """Return how a failure stands in the build's log."""
+    if not isinstance(exc, PaasError):
+        return (f"{WARNING}{type(exc).__name__}: {exc}",)
+    return (*(DETAIL + line for line in exc.output), WARNING + exc.message, DETAIL + exc.remedy)
 
 
 def pick_builder(ctx: Context, tree: Path, selected: str) -> Builder:

@@ -99,7 +99,9 @@ def test_an_invalid_procfile_stops_before_anything_is_built(ctx, tree):
     with pytest.raises(InvalidFile, match="Procfile:1"):
         deploy(ctx, tree)
     assert ctx.state.builds.list("shop")[0].status is BuildStatus.FAILED
-    assert "built" not in ctx.paths.build_log(ctx.state.builds.list("shop")[0].id).read_text()
+    log = ctx.paths.build_log(ctx.state.builds.list("shop")[0].id).read_text()
+    assert "built" not in log
+    assert " !     Procfile:1: expected 'type: command'" in log
 
 
 def test_a_procfile_that_is_a_link_is_not_read(ctx, tree, tmp_path):
