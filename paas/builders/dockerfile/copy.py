@@ -31,7 +31,7 @@ class CopyOrder:
     """A resolved COPY or ADD: the sources found, where they go.
 
     `owner` is None to keep the sources' own (COPY --from without --chown). `downloads` are entries that ADD fetched, which
-    it does not unpack unless asked to.
+    it does not unpack unless asked to. `is_immutable` says that the sources never change: they may be linked to.
     """
 
     copy: Copy
@@ -41,6 +41,7 @@ class CopyOrder:
     owner: tuple[int, int] | None
     excludes: IgnoreRules = IgnoreRules()
     downloads: tuple[Entry, ...] = ()
+    is_immutable: bool = False
 
     @property
     def is_into_directory(self) -> bool:
@@ -133,7 +134,7 @@ def _copy_entry(order: CopyOrder, writer: LayerWriter, entry: Entry, source: str
         if entry.is_directory:
             _copy_directory(order, writer, entry, target)
         else:
-            writer.copy(entry, target.strip("/"), _attributes(order, entry))
+            writer.copy(entry, target.strip("/"), _attributes(order, entry), links=order.is_immutable)
     elif entry.is_directory:
         _copy_directory(order, writer, entry, order.destination)
     elif _unpacks(order, entry):
@@ -141,7 +142,7 @@ def _copy_entry(order: CopyOrder, writer: LayerWriter, entry: Entry, source: str
         unpack_archive(entry.real, order.destination.strip("/"), writer, owner=order.owner if copy.chown else None)
     else:
         target = _file_target(order, writer, posixpath.basename(entry.path))
-        writer.copy(entry, target, _attributes(order, entry))
+        writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
 
 def _unpacks(order: CopyOrder, entry: Entry) -> bool:
@@ -164,7 +165,7 @@ def _copy_directory(order: CopyOrder, writer: LayerWriter, top: Entry, destinati
         if entry.is_directory:
             writer.directory(target, _attributes(order, entry))
         else:
-            writer.copy(entry, target, _attributes(order, entry))
+            writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
 
 def _file_target(order: CopyOrder, writer: LayerWriter, name: str) -> str:

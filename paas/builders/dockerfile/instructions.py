@@ -73,7 +73,7 @@ class RunMount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Instruction):
-    """Run a command. `heredocs` follow `command.line`; `network` is default, none or host."""
+    """Run a command. `heredocs` follow `command.line`; `network` is default or none."""
 
     command: Command
     heredocs: tuple[Heredoc, ...] = ()

@@ -111,7 +111,7 @@ def find_heredocs(text: str, escape: str) -> tuple[Heredoc, ...]:
 def _read_directives(physical: Sequence[str], file: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(physical, start=1):
-        match = _DIRECTIVE.match(line.strip())
+        match = _DIRECTIVE.match(line.rstrip())
         if match is None:
             break
         name = match[1].lower()

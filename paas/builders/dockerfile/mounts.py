@@ -17,9 +17,12 @@ from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.instructions import Run, RunMount
 from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import workdir_path
-from paas.builders.dockerfile.tree import Entry, LayeredTree
-from paas.builders.dockerfile.writer import Attributes, LayerWriter
+from paas.builders.dockerfile.tree import LayeredTree
+from paas.builders.dockerfile.writer import LayerWriter, attributes_of
 from paas.model.container import Mount
+
+#: What the kernel shows here is no place for files.
+_KERNEL_TREES = ("/proc", "/sys", "/dev")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
     env: dict[str, str] = {}
     for asked in run.mounts:
         target = workdir_path(workdir, asked.target)
+        if asked.target and (target == "/" or target.startswith(_KERNEL_TREES)):
+            raise CopyError(f'invalid mount target "{target}"')
         if asked.kind == "bind":
             mounts.append(_bind(asked, target, sources))
         elif asked.kind == "cache":
@@ -65,9 +70,9 @@ def copy_tree(tree: LayeredTree, path: str, target: Path) -> None:
     base = len(path) + 1 if path else 0
     for entry in tree.walk(path):
         if entry.is_directory:
-            writer.directory(entry.path[base:], _own(entry))
+            writer.directory(entry.path[base:], attributes_of(entry))
         else:
-            writer.copy(entry, entry.path[base:], _own(entry))
+            writer.copy(entry, entry.path[base:], attributes_of(entry))
     writer.finish()
 
 
@@ -85,7 +90,7 @@ def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
         copy_tree(tree, entry.path, copied)
     else:
         name = posixpath.basename(entry.path)
-        LayerWriter(copied, ()).copy(entry, name, _own(entry))
+        LayerWriter(copied, ()).copy(entry, name, attributes_of(entry))
         copied = copied / name
     return Mount(target=target, source=copied, is_read_only=asked.is_read_only)
 
@@ -125,11 +130,6 @@ def _add_secret(
         file.chmod(int(asked.mode or "400", 8))
         target = workdir_path(workdir, asked.target or f"/run/secrets/{name}")
         mounts.append(Mount(target=target, source=file, is_read_only=True))
-
-
-def _own(entry: Entry) -> Attributes:
-    status = entry.status
-    return Attributes(mode=entry.mode, uid=status.st_uid, gid=status.st_gid, mtime_ns=status.st_mtime_ns)
 
 
 def _made(directory: Path) -> Path:

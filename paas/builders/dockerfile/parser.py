@@ -174,7 +174,9 @@ class _Parser:
         if not command.is_shell and not command.argv:
             self._fail("RUN requires at least one argument")
         network, security = flags.one("network") or "default", flags.one("security") or "sandbox"
-        if network not in ("default", "none", "host"):
+        if network == "host":
+            self._fail("network mode host is not allowed", remedy="builds have their app's network: drop --network")
+        if network not in ("default", "none"):
             self._fail(f'invalid network mode: "{network}"', remedy="use default or none")
         if security != "sandbox":
             self._fail(f"security mode {security} is not allowed", remedy="builds never run privileged: drop --security")

@@ -102,7 +102,7 @@ class LayerSteps:
         )  # fmt: skip
         order = CopyOrder(
             copy=copy, tree=origin.tree, entries=tuple(entries), destination=destination, owner=owner,
-            excludes=excludes, downloads=tuple(downloads.values()),
+            excludes=excludes, downloads=tuple(downloads.values()), is_immutable=not origin.is_context,
         )  # fmt: skip
         return self._cached(key) or self._written(key, state, lambda writer: perform_copy(order, writer))
 

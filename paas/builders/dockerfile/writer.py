@@ -6,6 +6,7 @@ Every path is resolved inside the root, so a link in an image or an archive neve
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import shutil
@@ -26,6 +27,12 @@ class Attributes:
     uid: int = 0
     gid: int = 0
     mtime_ns: int | None = None
+
+
+def attributes_of(entry: Entry) -> Attributes:
+    """Return the attributes that something has."""
+    status = entry.status
+    return Attributes(mode=entry.mode, uid=status.st_uid, gid=status.st_gid, mtime_ns=status.st_mtime_ns)
 
 
 class LayerWriter:
@@ -105,8 +112,13 @@ class LayerWriter:
         os.mkfifo(target)
         self._stamp(target, attributes)
 
-    def copy(self, entry: Entry, path: str, attributes: Attributes) -> None:
-        """Copy what an entry is, but no directory, to a path; sockets and devices are left out."""
+    def copy(self, entry: Entry, path: str, attributes: Attributes, *, links: bool = False) -> None:
+        """Copy what an entry is, but no directory, to a path; sockets and devices are left out.
+
+        With `links` a file that stays as it is becomes another name of the same file: both are for reading only.
+        """
+        if links and entry.is_file and attributes == attributes_of(entry) and self._linked(entry, path, attributes):
+            return
         if entry.is_link:
             self.link(path, entry.link_target, attributes)
         elif entry.is_file:
@@ -114,6 +126,15 @@ class LayerWriter:
             _copy_capabilities(entry.real, self.diff / self._resolved(path))
         elif stat.S_ISFIFO(entry.status.st_mode):
             self.pipe(path, attributes)
+
+    def _linked(self, entry: Entry, path: str, attributes: Attributes) -> bool:
+        try:
+            os.link(entry.real, self._place(path, attributes), follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno in (errno.EMLINK, errno.EXDEV):
+                return False
+            raise
+        return True
 
     def finish(self) -> None:
         """Set the times of directories that were changed by what was put into them."""
@@ -157,11 +178,11 @@ class LayerWriter:
         status = entry.status
         os.chown(target, status.st_uid, status.st_gid)
         target.chmod(stat.S_IMODE(status.st_mode))
-        for name, value in _attributes_of(entry.real):
+        for name, value in _extended(entry.real):
             os.setxattr(target, name, value)
 
 
-def _attributes_of(directory: str) -> Iterator[tuple[str, bytes]]:
+def _extended(directory: str) -> Iterator[tuple[str, bytes]]:
     for name in os.listxattr(directory):
         if not name.startswith("trusted.overlay."):
             yield name, os.getxattr(directory, name)

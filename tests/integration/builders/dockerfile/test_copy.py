@@ -44,7 +44,7 @@ class Build:
         owner = find_owner(copy.chown, LayeredTree([self.below])) if copy.chown else None if from_below else (0, 0)
         order = CopyOrder(
             copy=copy, tree=tree, entries=find_sources(copy, tree), destination=destination_path(workdir, copy.destination),
-            owner=owner, excludes=parse_ignore(copy.excludes),
+            owner=owner, excludes=parse_ignore(copy.excludes), is_immutable=from_below,
         )  # fmt: skip
         perform_copy(order, LayerWriter(self.diff, [self.below]))
 
@@ -135,6 +135,15 @@ def test_files_of_another_stage_keep_their_owner(build: Build) -> None:
     os.chown(build.below / "etc/group", 5, 6)
     build.copy("COPY etc/group /g", from_below=True)
     assert ((build.diff / "g").stat().st_uid, (build.diff / "g").stat().st_gid) == (5, 6)
+
+
+def test_unchanged_files_of_a_layer_are_linked_and_changed_ones_copied(build: Build) -> None:
+    build.copy("COPY etc/group /same", from_below=True)
+    build.copy("COPY --chmod=600 etc/group /other", from_below=True)
+    original = (build.below / "etc/group").stat()
+    assert (build.diff / "same").stat().st_ino == original.st_ino
+    assert (build.diff / "other").stat().st_ino != original.st_ino
+    assert stat.S_IMODE(original.st_mode) == 0o644
 
 
 def test_a_directory_of_a_lower_layer_keeps_its_attributes(build: Build) -> None:

@@ -230,6 +230,7 @@ def test_a_failing_step_shows_line_and_last_output_and_leaves_nothing(yard: Yard
         ("FROM Debian\n", "Dockerfile:1: 'Debian' is not a valid image reference"),
         ("FROM debian:12\nWORKDIR /etc/passwd\n", "Dockerfile:2: cannot make working directory /etc/passwd"),
         ("FROM debian:12\nADD https://example.com/x.git /x\n", "Dockerfile:2: a git repository cannot be added"),
+        ("FROM debian:12\nRUN --mount=target=/proc/x true\n", 'Dockerfile:2: invalid mount target "/proc/x"'),
         ("FROM debian:12\nADD http://127.0.0.1:1/x /x\n", "Dockerfile:2: http://127.0.0.1:1/x is on this machine"),
     ],
 )
