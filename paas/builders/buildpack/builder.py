@@ -1,4 +1,4 @@
-"""BuildpackBuilder: the lifecycle's phases in order. Two containers a build, one for detect and one for build.
+"""BuildpackBuilder: the lifecycle's phases in order. One or two containers a build: see container.py.
 
 Source: buildpack spec. What is faster here than in the reference lifecycle: changes.py and workspace.py say how.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from paas.builders import BuildRequest
@@ -68,10 +69,12 @@ class BuildpackBuilder:
             )
             workspace.prepare(tree, request.env)
             container = self._container(request, build_stack, workspace, base=base)
-            plan = container.detect(order)
-            with container.build(plan, kept) as upper:
-                launches = _launches(upper, plan)
-                new = export.store_layers(store, upper, plan.buildpacks, kept)
+            with container.run_phases(order, kept) as outcome:
+                plan = outcome.plan
+                launches = _launches(outcome.upper, plan)
+                new = replace(
+                    export.store_layers(store, outcome.upper, plan.buildpacks, kept), detections=outcome.detections
+                )
             processes = _require(combine(launches, procfile), plan)
             launch_layers = tuple(layer for layer in new.layers if layer.types.is_launch)
             text = export.launch_text(store, launch_layers, plan.buildpacks, processes)

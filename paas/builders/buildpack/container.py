@@ -16,7 +16,8 @@ from pathlib import Path
 from paas.builders import BuildRequest
 from paas.builders.buildpack.buildpack import Buildpack, Group, all_buildpacks
 from paas.builders.buildpack.export import USER, USER_ID
-from paas.builders.buildpack.plan import BuildPlan, Detection, parse_offers, resolve
+from paas.builders.buildpack.inside.phases import OTHER_PLAN
+from paas.builders.buildpack.plan import BuildPlan, Detection, resolve
 from paas.builders.buildpack.restore import Kept
 from paas.builders.buildpack.untrusted import read_text
 from paas.builders.buildpack.workspace import Workspace
@@ -27,6 +28,15 @@ from paas.output import DETAIL, STEP, WARNING, Output
 
 _PHASES = ("/usr/bin/python3", "-I", "-S", "-B", "/cnb/lifecycle/phases.py")
 _TAIL = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the phases came to: `upper` is the overlay upper directory of the build, gone when the context is left."""
+
+    plan: BuildPlan
+    upper: Path
+    detections: tuple[Detection, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,33 +51,54 @@ class BuildContainer:
     host_mounts: tuple[Mount, ...] = ()
     deadline: float = 0
 
-    def detect(self, order: tuple[Group, ...]) -> BuildPlan:
-        """Run every buildpack's bin/detect and choose a group. Raises BuildFailed."""
-        buildpacks = all_buildpacks(order)
-        self.workspace.request("detect", {"buildpacks": [_described(buildpack) for buildpack in buildpacks]})
+    @contextlib.contextmanager
+    def run_phases(self, order: Sequence[Group], kept: Kept) -> Iterator[Outcome]:
+        """Detect and build; give what the build changed. Raises BuildFailed.
+
+        The build begins in the container that detected if that says what it said last time: a container less for most pushes.
+        There the app's tree is writable for bin/detect too, which must not rely on it: it is not in the first build.
+        """
+        plan = _resolved(order, kept.detections)
+        if plan is not None:
+            with self._build(plan, kept, order) as upper:
+                if upper is not None:
+                    yield Outcome(plan=plan, upper=upper, detections=kept.detections)
+                    return
+        else:
+            self._detect(order)
+        detections = self._detections(order)
+        plan = _resolved(order, detections)
+        if plan is None:
+            raise self._no_match(order, detections)
+        with self._build(plan, kept) as upper:
+            assert upper is not None
+            yield Outcome(plan=plan, upper=upper, detections=detections)
+
+    def _detect(self, order: Sequence[Group]) -> None:
         lines: list[str] = []
+        self.workspace.request("detect", {"candidates": _described(all_buildpacks(order))})
         with self._run("detect", self.layers, lines.append) as result:
             if result.exit_code != 0:
                 raise _failure("Detection of the app's language failed", result, lines)
-        detections = {b.id: self._detection(number, b) for number, b in enumerate(buildpacks)}
-        plan = resolve(order, detections)
-        if plan is None:
-            raise _no_match(buildpacks, detections)
-        return plan
 
     @contextlib.contextmanager
-    def build(self, plan: BuildPlan, kept: Kept) -> Iterator[Path]:
-        """Run bin/build of the chosen buildpacks and give what they changed: an overlay upper directory. Raises BuildFailed."""
+    def _build(self, plan: BuildPlan, kept: Kept, order: Sequence[Group] = ()) -> Iterator[Path | None]:
+        """Run bin/build of the plan's buildpacks; with an `order`, detect first, and give None if the plan is out of date."""
         self.workspace.request(
             "build",
             {
-                "buildpacks": [_described(buildpack) for buildpack in plan.buildpacks],
+                "candidates": _described(all_buildpacks(order)),
+                "expected": [[detection.status, detection.text] for detection in kept.detections] if order else [],
+                "buildpacks": _described(plan.buildpacks),
                 "entries": [{"name": e.name, "providers": e.providers, "requires": e.requires} for e in plan.entries],
                 "restored": {b.layers_name: kept.restored_files(b) for b in plan.buildpacks},
             },
         )
         transcript = Transcript(self.request.output)
         with self._run("build", (*self.layers, *kept.restored_layers(plan.buildpacks)), transcript.add) as result:
+            if order and result.exit_code == OTHER_PLAN and self._detections(order) != kept.detections:
+                yield None
+                return
             if result.exit_code != 0:
                 names = ", ".join(buildpack.id for buildpack in plan.buildpacks)
                 message = f"The {names} buildpack failed with status {result.exit_code}"
@@ -96,15 +127,29 @@ class BuildContainer:
                 remedy="raise build-timeout-s in paas.toml",
             ) from exc
 
-    def _detection(self, number: int, buildpack: Buildpack) -> Detection:
-        run, directory = self.workspace.run, f"detect/{number}"
-        status = (read_text(run, f"{directory}/status") or "").strip()
-        try:
-            offers = parse_offers(read_text(run, f"{directory}/plan.toml") or "")
-        except ValueError as exc:
-            raise BuildFailed(f"The buildpack {buildpack.id} wrote a build plan that is not valid: {exc}") from exc
-        output = read_text(run, f"{directory}/output") or ""
-        return Detection(status=int(status) if status.isdecimal() else 1, offers=offers, output=output)
+    def _detections(self, order: Sequence[Group]) -> tuple[Detection, ...]:
+        """Return what every bin/detect said, as it lies in /cnb/run."""
+        found = []
+        for number, buildpack in enumerate(all_buildpacks(order)):
+            status = (read_text(self.workspace.run, f"detect/{number}/status") or "").strip()
+            text = read_text(self.workspace.run, f"detect/{number}/plan.toml") or ""
+            found.append(Detection(buildpack=buildpack.id, status=int(status) if status.isdecimal() else 1, text=text))
+        return tuple(found)
+
+    def _no_match(self, order: Sequence[Group], detections: Sequence[Detection]) -> BuildFailed:
+        number, broken = next(((n, d) for n, d in enumerate(detections) if d.is_error), (0, None))
+        if broken is not None:
+            output = read_text(self.workspace.run, f"detect/{number}/output") or ""
+            return BuildFailed(
+                f"bin/detect of the buildpack {broken.buildpack} failed with status {broken.status}",
+                output=output.splitlines()[-_TAIL:], remedy="fix what it says, or add a Dockerfile",
+            )  # fmt: skip
+        buildpacks = all_buildpacks(order)
+        return BuildFailed(
+            "No buildpack recognises this app",
+            output=tuple(f"{b.id} looks for {b.looks_for or 'what its own documentation says'}" for b in buildpacks),
+            remedy="add one of these files to the top of the repository, or a Dockerfile",
+        )
 
 
 def build_env(stack_env: Mapping[str, str], host_env: Mapping[str, str], *, stack: str) -> dict[str, str]:
@@ -159,13 +204,17 @@ class Transcript:
         self.warnings.clear()
 
 
-def _described(buildpack: Buildpack) -> dict[str, object]:
-    return {
-        "id": buildpack.id,
-        "dir": buildpack.target,
-        "layers": buildpack.layers_name,
-        "clear_env": buildpack.clears_env,
-    }
+def _resolved(order: Sequence[Group], detections: Sequence[Detection]) -> BuildPlan | None:
+    try:
+        return resolve(order, detections)
+    except ValueError as exc:
+        raise BuildFailed(f"A buildpack's bin/detect wrote a build plan that is not valid: {exc}") from exc
+
+
+def _described(buildpacks: Sequence[Buildpack]) -> list[dict[str, object]]:
+    return [
+        {"id": b.id, "dir": b.target, "layers": b.layers_name, "clear_env": b.clears_env} for b in buildpacks
+    ]
 
 
 def _failure(message: str, result: StepResult, lines: Sequence[str], said: Sequence[str] = ()) -> BuildFailed:
@@ -176,18 +225,3 @@ def _failure(message: str, result: StepResult, lines: Sequence[str], said: Seque
     else:
         remedy = "\n".join(said[1:]) or "fix what the output says and push again"
     return BuildFailed(said[0] if said else message, remedy=remedy, output=lines[-_TAIL:])
-
-
-def _no_match(buildpacks: tuple[Buildpack, ...], detections: Mapping[str, Detection]) -> BuildFailed:
-    broken = next((b for b in buildpacks if detections[b.id].is_error), None)
-    if broken is not None:
-        found = detections[broken.id]
-        return BuildFailed(
-            f"bin/detect of the buildpack {broken.id} failed with status {found.status}",
-            output=found.output.splitlines()[-_TAIL:], remedy="fix what it says, or add a Dockerfile",
-        )  # fmt: skip
-    return BuildFailed(
-        "No buildpack recognises this app",
-        output=tuple(f"{b.id} looks for {b.looks_for or 'what its own documentation says'}" for b in buildpacks),
-        remedy="add one of these files to the top of the repository, or a Dockerfile",
-    )

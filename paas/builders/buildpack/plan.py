@@ -34,11 +34,16 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """What bin/detect of one buildpack said. `offers` are alternatives, the preferred one first."""
+    """What bin/detect of one buildpack said: its status, and its build plan as TOML text."""
 
+    buildpack: str
     status: int
-    offers: tuple[Offer, ...] = (Offer(),)
-    output: str = ""
+    text: str = ""
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Return the alternatives, the preferred one first. Raises ValueError when the text is no build plan."""
+        return parse_offers(self.text)
 
     @property
     def is_pass(self) -> bool:
@@ -75,13 +80,14 @@ def parse_offers(text: str) -> tuple[Offer, ...]:
     return tuple(_offer(table) for table in (document, *alternatives))
 
 
-def resolve(order: Sequence[Group], detections: Mapping[str, Detection]) -> BuildPlan | None:
-    """Return the plan of the first group that works out, or None. `detections` are by buildpack id."""
+def resolve(order: Sequence[Group], detections: Sequence[Detection]) -> BuildPlan | None:
+    """Return the plan of the first group that works out, or None. Raises ValueError for a build plan that is none."""
+    passing = {detection.buildpack: detection for detection in detections if detection.is_pass}
     for group in order:
-        if any(not detections[m.buildpack.id].is_pass for m in group if not m.is_optional):
+        if any(member.buildpack.id not in passing for member in group if not member.is_optional):
             continue
-        passed = [member for member in group if detections[member.buildpack.id].is_pass]
-        choices = [detections[member.buildpack.id].offers for member in passed]
+        passed = [member for member in group if member.buildpack.id in passing]
+        choices = [passing[member.buildpack.id].offers for member in passed]
         for offers in itertools.product(*choices):
             plan = _try(list(zip(passed, offers, strict=True)))
             if plan is not None:

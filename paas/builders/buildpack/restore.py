@@ -17,6 +17,7 @@ from pathlib import Path
 
 from paas.builders.buildpack.buildpack import Buildpack
 from paas.builders.buildpack.changes import Change
+from paas.builders.buildpack.plan import Detection
 from paas.errors import BuildFailed, NotFound
 from paas.host.files import atomic_write
 from paas.oci.manifest import ImageConfig
@@ -77,10 +78,11 @@ class KeptLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """All that is kept. `stores` are the store.toml texts by buildpack id."""
+    """All that is kept. `stores` are the store.toml texts by buildpack id, `detections` what every buildpack said."""
 
     layers: tuple[KeptLayer, ...] = ()
     stores: tuple[tuple[str, str], ...] = ()
+    detections: tuple[Detection, ...] = ()
 
     def find(self, buildpack: str, name: str) -> KeptLayer | None:
         """Return a buildpack's layer by its name."""
@@ -135,14 +137,15 @@ def load_kept(cache: Path, store: ImageStore) -> Kept:
             return Kept()
         layers = tuple(KeptLayer(**{**entry, "types": LayerTypes(**entry["types"])}) for entry in document["layers"])
         stores = tuple((str(name), str(text)) for name, text in document["stores"])
+        detections = tuple(Detection(**entry) for entry in document["detections"])
     except (OSError, ValueError, KeyError, TypeError):
         return Kept()  # a build from nothing is always right
-    return Kept(layers=tuple(kept for kept in layers if store.has_layer(kept.layer)), stores=stores)
+    return Kept(layers=tuple(kept for kept in layers if store.has_layer(kept.layer)), stores=stores, detections=detections)
 
 
 def save_kept(cache: Path, app: str, kept: Kept, store: ImageStore) -> None:
     """Write what the next build needs, and make the store hold on to the layers."""
-    document = {"format": FORMAT, "layers": [asdict(layer) for layer in kept.layers], "stores": kept.stores}
+    document = {"format": FORMAT, **asdict(kept)}
     atomic_write(_file(cache), json.dumps(document), mode=0o600)
     layers = tuple(dict.fromkeys(layer.layer for layer in kept.layers))
     store.create_image(ImageConfig(), layers, reference=cache_reference(app))

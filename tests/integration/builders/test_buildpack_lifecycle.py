@@ -212,6 +212,25 @@ def test_detect_that_breaks_is_not_taken_for_no_match(lab: Lab, app: Path) -> No
     assert caught.value.output == ("because",)
 
 
+def test_other_answer_of_detect_means_another_plan(lab: Lab, app: Path) -> None:
+    looks = ("[ -f language ] || exit 100\n", "echo 'by language'\n" + WEB)
+    buildpacks = make_buildpacks(app.parent / "b", language=looks)
+    default = make_buildpacks(app.parent / "c", other="echo 'by other'\n" + WEB)
+    (default / "other").rename(buildpacks / "other")
+    with (buildpacks / "order.toml").open("a") as order:
+        order.write('[[order]]\n[[order.group]]\nid = "test/other"\n')
+    assert lab.build("switch", app, buildpacks=buildpacks).output == "       by other\n"
+    assert lab.build("switch", app, buildpacks=buildpacks).output == "       by other\n"
+    (app / "language").touch()
+    assert lab.build("switch", app, buildpacks=buildpacks).output == "       by language\n"
+    assert lab.build("switch", app, buildpacks=buildpacks).output == "       by language\n"
+    (app / "language").unlink()
+    (buildpacks / "order.toml").write_text('[[order]]\n[[order.group]]\nid = "test/language"\n')
+    with pytest.raises(BuildFailed, match="No buildpack recognises"):
+        lab.build("switch", app, buildpacks=buildpacks)
+    assert lab.leftovers() == []
+
+
 def test_detect_cannot_change_the_app(lab: Lab, app: Path) -> None:
     detect = "if touch file 2>/dev/null; then exit 1; fi\n"
     built = lab.build("readonly", app, buildpacks=make_buildpacks(app.parent / "b", one=(detect, WEB)))

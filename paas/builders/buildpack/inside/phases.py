@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Table = dict[str, Any]
 
+#: Status of the build phase when detection said something else than expected; no bin/build has run then.
+OTHER_PLAN = 200
 RUN, LAYERS, PLATFORM, WORKSPACE = "/cnb/run", "/layers", "/platform", "/workspace"
 #: Config vars of these names go in front of the present value instead of replacing it.
 PATH_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "PKG_CONFIG_PATH")
@@ -30,14 +32,17 @@ def main(phase: str) -> int:
     os.umask(0o022)
     with open(f"{RUN}/{phase}.json", encoding="utf-8") as stream:
         request = json.load(stream)
+    found = detect(request["candidates"]) if request["candidates"] else []
     if phase == "detect":
-        return detect(request["buildpacks"])
+        return 0
+    if found != request["expected"]:
+        return OTHER_PLAN
     restore(request["restored"])
     return build(request["buildpacks"], request["entries"])
 
 
-def detect(buildpacks: list[Table]) -> int:
-    """Run all bin/detect at once; leave status, output and plan of the n-th in /cnb/run/detect/<n>/."""
+def detect(buildpacks: list[Table]) -> list[list[Any]]:
+    """Run all bin/detect at once; leave status, output and plan of the n-th in /cnb/run/detect/<n>/. Return status and plan."""
     children = []
     for number, buildpack in enumerate(buildpacks):
         directory = f"{RUN}/detect/{number}"
@@ -48,10 +53,14 @@ def detect(buildpacks: list[Table]) -> int:
         env = {**buildpack_env(os.environ.copy(), buildpack), "CNB_BUILD_PLAN_PATH": plan}
         children.append((spawn([f"{buildpack['dir']}/bin/detect", PLATFORM, plan], env, log), directory))
         os.close(log)
+    found = []
     for pid, directory in children:
+        status = wait(pid)
         with open(f"{directory}/status", "w") as stream:
-            stream.write(str(wait(pid)))
-    return 0
+            stream.write(str(status))
+        with open(f"{directory}/plan.toml", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            found.append([status, stream.read()])
+    return found
 
 
 def restore(files: dict[str, dict[str, str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paas.builders.buildpack.buildpack import Buildpack, Group, GroupMember
-from paas.builders.buildpack.plan import Detection, PlanEntry, parse_offers, resolve
+from paas.builders.buildpack.plan import BuildPlan, Detection, PlanEntry, parse_offers, resolve
 
 JDK = 'provides = [{name = "jdk"}]'
 NEEDS_JDK = 'requires = [{name = "jdk", metadata = {version = "21"}}]'
@@ -22,16 +22,20 @@ def group(*names: str) -> Group:
     )
 
 
-def passing(text: str = "") -> Detection:
-    return Detection(status=0, offers=parse_offers(text))
+def passing(text: str = "") -> tuple[int, str]:
+    return 0, text
 
 
-def chosen(groups: list[Group], **detections: Detection) -> tuple[str, ...] | None:
-    plan = resolve(groups, detections)
+def resolved(groups: list[Group], **said: tuple[int, str]) -> BuildPlan | None:
+    return resolve(groups, [Detection(buildpack=name, status=status, text=text) for name, (status, text) in said.items()])
+
+
+def chosen(groups: list[Group], **said: tuple[int, str]) -> tuple[str, ...] | None:
+    plan = resolved(groups, **said)
     return tuple(buildpack.id for buildpack in plan.buildpacks) if plan else None
 
 
-FAILING = Detection(status=100)
+FAILING = (100, "")
 
 
 def test_first_group_whose_buildpacks_all_pass_is_chosen() -> None:
@@ -48,11 +52,11 @@ def test_group_of_optional_buildpacks_of_which_none_passes_is_no_match() -> None
 
 
 def test_detection_error_of_a_required_buildpack_fails_its_group() -> None:
-    assert chosen([group("a"), group("b")], a=Detection(status=1), b=passing()) == ("b",)
+    assert chosen([group("a"), group("b")], a=(1, ""), b=passing()) == ("b",)
 
 
 def test_requirement_is_met_by_an_earlier_provider() -> None:
-    plan = resolve([group("jvm", "maven")], {"jvm": passing(JDK), "maven": passing(NEEDS_JDK)})
+    plan = resolved([group("jvm", "maven")], jvm=passing(JDK), maven=passing(NEEDS_JDK))
     assert plan is not None
     table = {"name": "jdk", "metadata": {"version": "21"}}
     assert plan.entries == (PlanEntry(name="jdk", providers=("jvm",), requires=(table,)),)
@@ -75,13 +79,13 @@ def test_optional_buildpack_whose_requirement_is_not_met_takes_its_provider_alon
 def test_alternatives_are_tried_in_order() -> None:
     maven = passing(NEEDS_JDK + '\n[[or]]\nrequires = []')
     assert chosen([group("maven")], maven=maven) == ("maven",)
-    plan = resolve([group("jvm?", "maven")], {"jvm": passing(JDK), "maven": maven})
+    plan = resolved([group("jvm?", "maven")], jvm=passing(JDK), maven=maven)
     assert plan is not None and [buildpack.id for buildpack in plan.buildpacks] == ["jvm", "maven"]
 
 
 def test_several_requirements_of_one_name_become_one_entry() -> None:
-    plan = resolve(
-        [group("jvm", "maven", "war")], {"jvm": passing(JDK), "maven": passing(NEEDS_JDK), "war": passing(NEEDS_JDK)}
+    plan = resolved(
+        [group("jvm", "maven", "war")], jvm=passing(JDK), maven=passing(NEEDS_JDK), war=passing(NEEDS_JDK)
     )
     assert plan is not None and [len(entry.requires) for entry in plan.entries] == [2]
 
@@ -90,3 +94,8 @@ def test_several_requirements_of_one_name_become_one_entry() -> None:
 def test_build_plan_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_offers(text)
+
+
+def test_what_a_new_buildpack_would_say_is_not_taken_for_granted() -> None:
+    assert chosen([group("new"), group("old")], old=passing()) == ("old",)
+    assert chosen([group("new")], old=passing()) is None

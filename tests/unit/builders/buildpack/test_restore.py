@@ -8,6 +8,7 @@ import pytest
 
 from paas.builders.buildpack.buildpack import Buildpack
 from paas.builders.buildpack.changes import Change
+from paas.builders.buildpack.plan import Detection
 from paas.builders.buildpack.restore import (
     Kept,
     KeptLayer,
@@ -83,7 +84,7 @@ def test_what_is_saved_is_loaded_and_held_by_the_store(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images")
     with store.new_layer() as pending:
         layer = pending.commit()
-    saved = Kept(layers=(kept(CACHED, layer=layer),), stores=(("a", "b = 1"),))
+    saved = Kept(layers=(kept(CACHED, layer=layer),), stores=(("a", "b = 1"),), detections=(Detection(buildpack="a", status=0),))
     save_kept(tmp_path / "cache", "shop.v2", saved, store)
     assert load_kept(tmp_path / "cache", store) == saved
     store.prune(grace_s=-1)
