@@ -99,6 +99,7 @@ def spawn(
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     new_session: bool = False,
 ) -> subprocess.Popen[bytes]:
@@ -107,7 +108,7 @@ def spawn(
     try:
         return subprocess.Popen(
             list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=dict(env) if env is not None else None,
-            pass_fds=tuple(pass_fds), start_new_session=new_session,
+            cwd=cwd, pass_fds=tuple(pass_fds), start_new_session=new_session,
         )  # fmt: skip
     except FileNotFoundError as exc:
         raise missing_tool(argv[0]) from exc

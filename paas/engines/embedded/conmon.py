@@ -78,9 +78,12 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
     return argv
 
 
-def create_monitored(argv: Sequence[str], stdio: Stdio | None, while_waiting: Callable[[], object]) -> Monitored:
+def create_monitored(
+    argv: Sequence[str], stdio: Stdio | None, while_waiting: Callable[[], object], *, directory: Path
+) -> Monitored:
     """Start conmon, which creates the container; return when its init waits to be started. Raises HostProblem.
 
+    `directory` is where it works: besides the mark in the persist directory it writes a file `oom` there.
     `while_waiting` is called when conmon runs on its own and the runtime is at work.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -88,8 +91,8 @@ def create_monitored(argv: Sequence[str], stdio: Stdio | None, while_waiting: Ca
         environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "_OCI_SYNCPIPE": str(writing)}
         streams = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else (DEVNULL, DEVNULL, DEVNULL)
         process = spawn(
-            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment, pass_fds=(writing,),
-            new_session=True,
+            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment, cwd=directory,
+            pass_fds=(writing,), new_session=True,
         )  # fmt: skip
         os.close(writing)
         writing = -1

@@ -52,7 +52,8 @@ def launch(
     with claimed_ports(ground, record) as publish:
         watch = _watch(ground, home, record, is_logged=stdio is None, is_joined=before_start is not None)
         try:
-            made = create_monitored(conmon_argv(ground.conmon, ground.crun, watch), stdio, lambda: _move_conmon(ground, home))
+            argv = conmon_argv(ground.conmon, ground.crun, watch)
+            made = create_monitored(argv, stdio, lambda: _move_conmon(ground, home), directory=home / "last")
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
             publish()
