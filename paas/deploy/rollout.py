@@ -30,6 +30,7 @@ def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], 
     ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
     try:
         switch_to(ctx, deployment)
+        ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
     except BaseException:
         ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
         raise

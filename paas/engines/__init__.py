@@ -124,6 +124,9 @@ class Engine(Protocol):
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove images that no reference, no container and not `keep` (ids) names, and layers that nothing uses; return what went."""
 
+    def flush(self) -> None:
+        """Write images to the disk: a power cut after this loses none of them."""
+
     def release_tenant(self, tenant: Tenant) -> None:
         """Remove what a tenant's containers shared: bridge, firewall rules, cgroup. Nothing if containers are left."""
 

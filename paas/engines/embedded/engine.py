@@ -200,6 +200,10 @@ class EmbeddedEngine:
         """Remove images that no reference, no container and not `keep` names, and layers that nothing uses."""
         return self._ground.images.prune({*keep, *(container.image for container in self.list())})
 
+    def flush(self) -> None:
+        """Write images to the disk."""
+        self._ground.images.sync()
+
     def release_tenant(self, tenant: Tenant) -> None:
         """Remove bridge, user namespace and cgroup of a tenant; nothing if containers are left."""
         if any(container.tenant.number == tenant.number for container in self.list()):

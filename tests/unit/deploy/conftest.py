@@ -56,6 +56,9 @@ class FakeEngine:
     def remove(self, container: str, *, is_forced: bool = False) -> None:
         self.containers.pop(container, None)
 
+    def flush(self) -> None:
+        pass
+
     def release_tenant(self, tenant: Tenant) -> None:
         pass
 
