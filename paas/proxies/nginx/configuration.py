@@ -14,6 +14,7 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from paas.errors import RoutingFailed
@@ -49,6 +50,7 @@ class Configuration:
         """Return all vhosts there are."""
         return tuple(sorted(self._vhosts.glob("*.conf")))
 
+    @cached_property
     def renderer(self) -> Renderer:
         """Return the templates, for this machine."""
         return Renderer(self._templates, self._places, has_ipv6=_has_ipv6())
@@ -86,6 +88,14 @@ class Configuration:
         self.change({**changes, **dict.fromkeys(refused)}, before=before)
         return tuple(f"left out {file.stem}: {problem}" for file, problem in refused.items())
 
+    def read_before(self, changes: Changes) -> Dump | None:
+        """Return the whole configuration as it is now if these changes need to know it: when ports come or go.
+
+        Reading it costs as much as a test. What others have on the ports that stay was looked at when those came.
+        """
+        shared = self._places.directory / "paas.conf"
+        return self.read_by_nginx() if not shared.exists() or self._ports(changes) != self._ports({}) else None
+
     def read_by_nginx(self) -> Dump | None:
         """Return the whole configuration as it is now, None if nginx refuses it."""
         try:
@@ -95,7 +105,7 @@ class Configuration:
 
     def with_shared(self, changes: Changes, before: Dump | None) -> dict[Path, str | None]:
         """Return the changes together with all files that do not belong to one app, as they must be then."""
-        directory, renderer = self._places.directory, self.renderer()
+        directory, renderer = self._places.directory, self.renderer
         files: dict[Path, str | None] = {
             directory / kind / source.name: source.read_text()
             for kind in ("errors", "lua")

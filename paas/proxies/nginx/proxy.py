@@ -41,12 +41,12 @@ class NginxProxy:
 
     def apply(self, vhost: Vhost, upstreams: Upstreams) -> bool:
         """Serve the app so; say whether nginx had to be reloaded."""
-        text = self._configuration.renderer().vhost(vhost)
+        text = self._configuration.renderer.vhost(vhost)
         file = self._configuration.file(vhost.app)
         with self._lock(f"apply {vhost.app}"):
             is_changed = not self._is_settled() or read(file) != text.encode()
             if is_changed:
-                before = self._configuration.read_by_nginx()
+                before = self._configuration.read_before({file: text})
                 self._configuration.refuse_taken_ports(vhost, before)
                 with self._upstreams_ahead(vhost.app, upstreams):
                     self._configuration.change({file: text}, before=before)
@@ -69,7 +69,7 @@ class NginxProxy:
         file = self._configuration.file(app)
         with self._lock(f"remove {app}"):
             if file.exists():
-                self._configuration.change({file: None}, before=self._configuration.read_by_nginx())
+                self._configuration.change({file: None}, before=self._configuration.read_before({file: None}))
             self._upstreams.remove(app)
 
     def show(self, app: str) -> str:
@@ -106,7 +106,7 @@ class NginxProxy:
         return {"access": self._places.access_log(app), "error": self._places.error_log(app)}
 
     def _render_all(self, wanted: Mapping[str, tuple[Vhost, Upstreams]]) -> tuple[dict[Path, str | None], list[str]]:
-        renderer, said = self._configuration.renderer(), []
+        renderer, said = self._configuration.renderer, []
         texts: dict[Path, str | None] = dict.fromkeys(self._configuration.files())
         for app, (vhost, _) in wanted.items():
             try:
