@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from paas.engines.embedded.engine import EmbeddedEngine
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
+
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +39,9 @@ def lab() -> Iterator[Lab]:
         for container in engine.list():
             engine.remove(container.id, is_forced=True)
         engine.release_tenant(TENANT)
+        subprocess.run(["nft", "delete", "table", "inet", prefix], check=False, capture_output=True)
+        for top in (root / f"paas-lab-{prefix}" for root in (CGROUPS, *CGROUPS.iterdir())):
+            for directory, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(directory).rmdir()
         shutil.rmtree(base)
