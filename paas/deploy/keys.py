@@ -69,8 +69,12 @@ def fingerprint_of(public_key: str) -> str:
 
 def write_authorized_keys(ctx: Context) -> None:
     """Write the file that the gateway and OpenSSH read: each key may run our command as its owner, and nothing else."""
-    program = str(INSTALLED if INSTALLED.exists() else Path(sys.executable).parent / "paas")
-    command = f"env PAAS_RUN={shlex.quote(str(ctx.paths.run))} {shlex.quote(program)} ssh-command"
+    command = f"env PAAS_RUN={shlex.quote(str(ctx.paths.run))} {shlex.quote(str(program()))} ssh-command"
     known = ctx.state.access.keys()
     lines = [f'command="{command} {key.name}",restrict,pty {key.public_key} {key.name}\n' for key in known]
     atomic_write(ctx.paths.authorized_keys, "".join(lines), mode=0o644)
+
+
+def program() -> Path:
+    """Return the program that OpenSSH runs for a key."""
+    return INSTALLED if INSTALLED.exists() else Path(sys.executable).parent / "paas"
