@@ -50,3 +50,6 @@ class Proxy(Protocol):
 
     def log_files(self, app: str) -> Mapping[str, Path]:
         """Return the access and error log of the app."""
+
+    def preload(self) -> None:
+        """Import and read now what the first change would wait for; for a process that lives long."""

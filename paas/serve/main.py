@@ -92,6 +92,7 @@ def preload(ctx: Context) -> None:
             importlib.import_module(name)
     plugins.load("commands", "preload")()
     ctx.engine.preload()
+    ctx.proxy.preload()
     gc.collect()
     gc.freeze()
 

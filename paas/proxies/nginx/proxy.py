@@ -105,6 +105,10 @@ class NginxProxy:
         """Return the access and error log of the app."""
         return {"access": self._places.access_log(app), "error": self._places.error_log(app)}
 
+    def preload(self) -> None:
+        """Compile the templates now."""
+        self._configuration.renderer.preload()
+
     def _render_all(self, wanted: Mapping[str, tuple[Vhost, Upstreams]]) -> tuple[dict[Path, str | None], list[str]]:
         renderer, said = self._configuration.renderer, []
         texts: dict[Path, str | None] = dict.fromkeys(self._configuration.files())

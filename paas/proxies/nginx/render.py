@@ -98,6 +98,10 @@ class Renderer:
             socket=places.socket,
         )
 
+    def preload(self) -> None:
+        """Compile the template that every change needs; it stays compiled."""
+        self._environment.get_template("vhost.conf.j2")
+
     def _render(self, template: str, **values: object) -> str:
         return self._environment.get_template(template).render(values)
 
