@@ -57,7 +57,7 @@ class HostFile:
 
 def host_config_env(*, environ: Mapping[str, str] = os.environ, host: Path = Path("/")) -> dict[str, str]:
     """Return the variables for a build container; those the Dockerfile or the app sets must win over them."""
-    return _collect(environ, host)[0]
+    return _collect(environ, host).env
 
 
 def host_config_mounts(
@@ -67,7 +67,7 @@ def host_config_mounts(
 
     `with_apt` adds apt's settings on proxies and the like where the image has apt; its logins are always mounted there.
     """
-    files = list(_collect(environ, host)[1])
+    files = list(_collect(environ, host).files.values())
     if any((layer / "etc/apt").is_dir() for layer in layers):
         files += _apt_logins(host)
         files += _apt_settings(host) if with_apt else ()
@@ -115,53 +115,59 @@ def os_release(root: Path) -> str:
     return ""
 
 
-def _collect(environ: Mapping[str, str], host: Path) -> tuple[dict[str, str], list[HostFile]]:
-    env: dict[str, str] = {}
-    files: dict[str, HostFile] = {}
+class _Collected:
+    """Variables and files, as they are found."""
 
-    def point(variable: str, source: Path, name: str) -> None:
+    def __init__(self) -> None:
+        self.env: dict[str, str] = {}
+        self.files: dict[str, HostFile] = {}
+
+    def point(self, variable: str, source: Path, name: str) -> None:
+        """Mount a file below TARGET and let the variable name it there."""
         target = f"{TARGET}/{name}"
-        files.setdefault(target, HostFile(source=source, target=target))
-        env[variable] = target
+        self.files.setdefault(target, HostFile(source=source, target=target))
+        self.env[variable] = target
 
+
+def _collect(environ: Mapping[str, str], host: Path) -> _Collected:
+    found = _Collected()
     for variable, value in sorted(environ.items()):
         if not _PASSED.fullmatch(variable) or not value:
             continue
         if value.startswith("/") and (host / value[1:]).exists():
-            point(variable, host / value[1:], variable.lower())
+            found.point(variable, host / value[1:], variable.lower())
         elif not value.startswith("/"):
-            env[variable] = value
+            found.env[variable] = value
     bundle = _custom_bundle(environ, host)
     if bundle is not None:
         for variable in CA_VARIABLES:
-            point(variable, bundle, "ca-certificates.crt")
-    home = host / environ.get("HOME", "/root").lstrip("/")
-    _add_user_files(env, point, home, host)
-    cargo = next((file for file in (home / ".cargo/config.toml", home / ".cargo/config") if file.is_file()), None)
+            found.point(variable, bundle, "ca-certificates.crt")
+    _collect_user_files(found, host / environ.get("HOME", "/root").lstrip("/"), host)
+    return found
+
+
+def _collect_user_files(found: _Collected, home: Path, host: Path) -> None:
+    pip = _first(home / ".config/pip/pip.conf", home / ".pip/pip.conf", host / "etc/pip.conf")
+    if pip is not None and "PIP_CONFIG_FILE" not in found.env:
+        found.point("PIP_CONFIG_FILE", pip, "pip.conf")
+    npm = _first(home / ".npmrc")
+    if npm is not None:  # as npm's global file: the project's and the image user's own .npmrc win over it
+        found.point("NPM_CONFIG_GLOBALCONFIG", npm, "npmrc")
+    maven = _first(home / ".m2/settings.xml")
+    if maven is not None:  # as the global file too
+        found.point("MAVEN_ARGS", maven, "maven-settings.xml")
+        found.env["MAVEN_ARGS"] = f"-gs {found.env['MAVEN_ARGS']}"
+    cargo = _first(home / ".cargo/config.toml", home / ".cargo/config")
     if cargo is not None:  # cargo has no variable for it, but reads .cargo in every parent directory
-        files["cargo"] = HostFile(source=cargo, target="/.cargo/config.toml")
-    return env, list(files.values())
-
-
-def _add_user_files(env: dict[str, str], point: object, home: Path, host: Path) -> None:
-    assert callable(point)
-    pip = (home / ".config/pip/pip.conf", home / ".pip/pip.conf", host / "etc/pip.conf")
-    for variable, name, candidates in (
-        ("PIP_CONFIG_FILE", "pip.conf", pip),
-        # npm's global file: the project's and the image user's own .npmrc still win over it.
-        ("NPM_CONFIG_GLOBALCONFIG", "npmrc", (home / ".npmrc",)),
-    ):
-        found = next((file for file in candidates if file.is_file()), None)
-        if found is not None and variable not in env:
-            point(variable, found, name)
-    maven = home / ".m2/settings.xml"
-    if maven.is_file():
-        point("MAVEN_ARGS", maven, "maven-settings.xml")
-        env["MAVEN_ARGS"] = f"-gs {env['MAVEN_ARGS']}"  # as the global file, so that the user's own wins
-    go = home / ".config/go/env"
-    if go.is_file():
+        found.files["cargo"] = HostFile(source=cargo, target="/.cargo/config.toml")
+    go = _first(home / ".config/go/env")
+    if go is not None:
         for variable, value in _GO_ENV.findall(go.read_text(errors="replace")):
-            env.setdefault(variable, value.strip())
+            found.env.setdefault(variable, value.strip())
+
+
+def _first(*candidates: Path) -> Path | None:
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _custom_bundle(environ: Mapping[str, str], host: Path) -> Path | None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from paas.builders.dockerfile.instructions import Instruction
 from paas.errors import InvalidFile, InvalidInput, PaasError
 from paas.oci.reference import Reference
 from paas.oci.registry import pull_image
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
+
+_LOGGED = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
+_REMEDY = (
+    "use an image of this machine (debian:12 is made by: paas stacks:build), "
+    "or configure a registry in /etc/containers/registries.conf"
+)
 
 
 def find_base(name: str, store: ImageStore, output: Output, *, file: str, instruction: Instruction) -> Image:
@@ -28,18 +36,15 @@ def find_base(name: str, store: ImageStore, output: Output, *, file: str, instru
     except PaasError as exc:
         raise InvalidFile(
             file, instruction.line, f"failed to resolve source metadata for {reference}: {_reason(exc)}",
-            text=instruction.text, remedy=_remedy(store),
+            text=instruction.text, remedy=_REMEDY,
         ) from exc  # fmt: skip
 
 
-def _remedy(store: ImageStore) -> str:
-    known = ", ".join(sorted(store.tags())[:8])
-    has = f"images on this machine: {known}" if known else "build a base image with: paas stacks:build"
-    return f"{has}; or configure a registry in /etc/containers/registries.conf"
-
-
 def _reason(exc: PaasError) -> str:
-    return exc.output[-1] if exc.output else exc.message
+    """Return skopeo's last message without its log format."""
+    last = exc.output[-1] if exc.output else exc.message
+    match = _LOGGED.search(last)
+    return match[1].replace('\\"', '"') if match else last
 
 
 def _is_image_id(name: str) -> bool:

@@ -85,16 +85,13 @@ class FileDigests:
             self._fresh = 0
 
 
-def digest_entries(tree: LayeredTree, paths: Iterable[str], digests: FileDigests, *, excludes: IgnoreRules) -> str:
-    """Return one digest of files and directories (paths without links) and all that is in them."""
+def digest_entries(tree: LayeredTree, tops: Iterable[Entry], digests: FileDigests, *, excludes: IgnoreRules) -> str:
+    """Return one digest of files and directories of a tree, links to them followed, and all that is in them."""
     hasher = hashlib.sha256()
-    for path in paths:
-        top = tree.lookup(path)
-        if top is None:
-            continue
-        base = len(path) + 1 if top.is_directory and path else 0
-        hasher.update(_line(posixpath.basename(path), top, digests))
-        for entry in tree.walk(path) if top.is_directory else ():
+    for top in tops:
+        hasher.update(_line(posixpath.basename(top.path), top, digests))
+        base = len(top.path) + 1 if top.path else 0
+        for entry in tree.walk(top.path) if top.is_directory else ():
             if not excludes or not excludes.ignores(entry.path[base:]):
                 hasher.update(_line(entry.path[base:], entry, digests))
     return hasher.hexdigest()

@@ -83,15 +83,9 @@ class LayerSteps:
         origin = self._origin(copy.origin)
         excludes = parse_ignore(copy.excludes)
         downloads, digests = self._download(copy)
-        found = iter(find_sources(_without_urls(copy), origin.tree))
-        entries: list[Entry] = []
-        for source in copy.sources:
-            if source in downloads:
-                entries.append(downloads[source])
-        entries += list(found)
+        found = find_sources(_without_urls(copy), origin.tree)
         if origin.is_context:
-            paths = [entry.path for entry in entries if entry not in downloads.values()]
-            digests.append(digest_entries(origin.tree, paths, self._digests, excludes=excludes))
+            digests.append(digest_entries(origin.tree, found, self._digests, excludes=excludes))
         else:
             digests += origin.layers or ()
         destination = destination_path(state.workdir, copy.destination)
@@ -101,8 +95,8 @@ class LayerSteps:
             copy.excludes, [(h.name, h.content) for h in copy.heredocs], copy.keeps_parents, copy.unpacks,
         )  # fmt: skip
         order = CopyOrder(
-            copy=copy, tree=origin.tree, entries=tuple(entries), destination=destination, owner=owner,
-            excludes=excludes, downloads=tuple(downloads.values()), is_immutable=not origin.is_context,
+            copy=copy, tree=origin.tree, entries=(*downloads, *found), destination=destination, owner=owner,
+            excludes=excludes, downloads=downloads, is_immutable=not origin.is_context,
         )  # fmt: skip
         return self._cached(key) or self._written(key, state, lambda writer: perform_copy(order, writer))
 
@@ -166,9 +160,9 @@ class LayerSteps:
             mounts.append(repr(mount))
             if mount.kind == "bind":
                 origin = self._origin(mount.origin)
-                path = origin.tree.resolve(mount.source or "/")
-                mounts.append(origin.layers if not origin.is_context else digest_entries(
-                    origin.tree, [path], self._digests, excludes=IgnoreRules()))
+                top = origin.tree.find(mount.source or "/") if origin.is_context else None
+                tops = (top,) if top is not None else ()
+                mounts.append(origin.layers or digest_entries(origin.tree, tops, self._digests, excludes=IgnoreRules()))
             elif mount.kind in ("cache", "secret"):
                 mounts.append(self._order.tenant.name)  # what one app's secrets made is for no other app
         user = state.config.user
@@ -188,9 +182,9 @@ class LayerSteps:
                 raise disk_problem(exc, pending.diff) from exc
             return pending.commit(content_key=key)
 
-    def _download(self, copy: Copy) -> tuple[dict[str, Entry], list[str]]:
+    def _download(self, copy: Copy) -> tuple[tuple[Entry, ...], list[str]]:
         """Fetch ADD's URLs; return them as entries, and what tells their content apart."""
-        found: dict[str, Entry] = {}
+        found: list[Entry] = []
         digests: list[str] = []
         for source in copy.sources if copy.is_add else ():
             if is_git(source):
@@ -202,11 +196,11 @@ class LayerSteps:
                 raise CopyError(f"cannot determine filename for source {source}")
             file = self._scratch.new_directory() / "content"
             digests.append(download(source, file, checksum=copy.checksum))
-            found[source] = Entry(name or "content", str(file), file.lstat())
+            found.append(Entry(name or "content", str(file), file.lstat()))
         if copy.checksum and not found:
             for entry in find_sources(copy, self._origin("").tree):
                 check_digest(entry.path, f"sha256:{self._digests.of(entry)}", copy.checksum)
-        return found, digests
+        return tuple(found), digests
 
     def _directories(self, layers: Sequence[str]) -> tuple[Path, ...]:
         return tuple(self._store.layer_dir(layer) for layer in reversed(layers))

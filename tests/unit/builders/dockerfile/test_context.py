@@ -26,7 +26,9 @@ def tree(tmp_path: Path) -> Path:
 
 def digest(tree: Path, *paths: str, excludes: IgnoreRules = IgnoreRules()) -> str:  # noqa: B008 - it is immutable
     digests = FileDigests(tree.parent / "digests.json")
-    return digest_entries(open_context(tree), paths or ("",), digests, excludes=excludes)
+    context = open_context(tree)
+    tops = [entry for entry in map(context.find, paths or ("",)) if entry is not None]
+    return digest_entries(context, tops, digests, excludes=excludes)
 
 
 def test_times_and_owners_do_not_matter(tree: Path) -> None:
@@ -63,6 +65,12 @@ def test_what_is_not_copied_does_not_count(tree: Path) -> None:
     (tree / "d/b").write_text("changed")
     assert digest(tree, "a") == only_a
     assert digest(tree, excludes=parse_ignore(["d"])) == without
+
+
+def test_a_link_that_is_copied_as_a_file_counts_with_the_file_s_content(tree: Path) -> None:
+    before = digest(tree, "d/l")
+    (tree / "d/b").write_text("changed")
+    assert digest(tree, "d/l") != before
 
 
 def test_contents_are_read_once_while_a_file_stays_as_it_is(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
