@@ -15,24 +15,36 @@ from paas.model.probe import Probe, ProbeKind
 #: The longest pause between two polls: a slow starter is asked less and less often.
 MAX_INTERVAL_S = 0.05
 CONNECT_TIMEOUT_S = 1.0
+#: A process that goes on listening for so long after it hung up speaks something else than HTTP.
+OTHER_PROTOCOL_S = 2.0
+#: How long a process that listens may take for its first answer before it counts as ready all the same.
+ANSWER_TIMEOUT_S, ANSWER_POLL_S = 10.0, 0.1
 LOG_LINES = 20
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000")
 
 
 def wait_until_ready(
-    engine: Engine, container: Container, probe: Probe, *, process: str,
+    engine: Engine, container: Container, probe: Probe, *, process: str, host: str,
     now: Callable[[], float], sleep: Callable[[float], None], is_cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Poll until the probe passes. Raises DeployFailed with the process's last lines when it dies or time is up."""
+    """Poll until the probe passes. Raises DeployFailed with the process's last lines when it dies or time is up.
+
+    `host` is the name under which a web process is asked for its first answer.
+    """
     started, interval_s = now(), probe.interval_s
+    hung_up_at = 0.0
     while True:
         present = engine.inspect(container.id)
         if not present.is_running:
             said = f"{process} {how_it_ended(present)}"
             raise failure(engine, present, said, remedy="its last lines are above; fix it and try again")
         if is_ready(probe, present, uptime_s=now() - started):
-            return
+            if probe.kind is not ProbeKind.LISTENING or has_answered(engine, present, probe, host=host):
+                return
+            hung_up_at = hung_up_at or now()
+            if now() - hung_up_at >= OTHER_PROTOCOL_S:
+                return
         if is_cancelled():
             raise DeployFailed(f"{process} was given up because another process failed")
         if now() - started >= probe.timeout_s:
@@ -46,6 +58,28 @@ def is_ready(probe: Probe, container: Container, *, uptime_s: float) -> bool:
     if probe.kind is ProbeKind.LISTENING:
         return is_listening(container.address, probe.port)
     return uptime_s >= probe.uptime_s
+
+
+def has_answered(engine: Engine, container: Container, probe: Probe, *, host: str) -> bool:
+    """Ask for a page and wait until anything comes back; False when the process hung up, and may be about to end.
+
+    Servers such as gunicorn listen before they load the app: one that cannot be loaded shows only now, by the end of the
+    process. What the answer says does not matter, and a process that takes longer than a few seconds is not waited for.
+    """
+    request = f"GET {probe.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: paas-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((container.address, probe.port), timeout=CONNECT_TIMEOUT_S) as connection:
+            connection.sendall(request.encode())
+            connection.settimeout(ANSWER_POLL_S)
+            for _ in range(int(ANSWER_TIMEOUT_S / ANSWER_POLL_S)):
+                try:
+                    return bool(connection.recv(1))
+                except TimeoutError:
+                    if not engine.inspect(container.id).is_running:
+                        return False
+            return True
+    except OSError:
+        return False
 
 
 def is_listening(address: str, port: int) -> bool:

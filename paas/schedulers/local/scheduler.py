@@ -127,8 +127,8 @@ class _Attempt:
         container = self._engine.start(created.id)
         probe = probe_for(self._deployment, process, self._settings)
         wait_until_ready(
-            self._engine, container, probe, process=str(process), now=time.monotonic, sleep=time.sleep,
-            is_cancelled=self._is_cancelled.is_set,
+            self._engine, container, probe, process=str(process), host=self._deployment.app.name,
+            now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
         )  # fmt: skip
         self._output.detail(f"{process} is ready")
         return container
