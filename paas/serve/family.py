@@ -22,6 +22,8 @@ from paas.serve.stop import StopSignal
 STOP_TIMEOUT_S = FINISH_TIMEOUT_S + CUT_TIMEOUT_S + 5
 #: A child that lived so long has not failed to start.
 STABLE_S = 60.0
+#: Clients wait meanwhile: the sockets are ours.
+LONGEST_DELAY_S = 8.0
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ class Family:
         how = self._reap(child)
         lived_s = time.monotonic() - child.started_at
         child.failures = 1 if lived_s >= STABLE_S else child.failures + 1
-        wait_s = 0.0 if child.failures == 1 else delay_s(child.failures - 1)
+        wait_s = 0.0 if child.failures == 1 else min(LONGEST_DELAY_S, delay_s(child.failures - 1))
         child.due_at = time.monotonic() + wait_s
         log(f"{child.name} ended ({how}); starting it again" + (f" in {wait_s:g} s" if wait_s else ""))
 
