@@ -10,6 +10,7 @@ from paas.context import Context
 from paas.deploy.intent import serving_now
 from paas.errors import NotFound
 from paas.model.container import LABEL_INDEX, LABEL_TYPE, Container
+from paas.model.process import LAUNCHER
 
 #: bash where the image has it.
 SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
@@ -25,7 +26,13 @@ def enter(ctx: Context, app: str, process: str, command: tuple[str, ...]) -> int
     container = _find(ctx, app, process)
     has_terminal = os.isatty(0) and os.isatty(1)
     env = {"TERM": os.environ.get("TERM", "xterm")} if has_terminal else {}
-    return ctx.engine.exec(container.id, command or SHELL, env=env, has_terminal=has_terminal)
+    argv = (*launcher_of(ctx.engine.image_entrypoint(container.image)), *(command or SHELL))
+    return ctx.engine.exec(container.id, argv, env=env, has_terminal=has_terminal)
+
+
+def launcher_of(entrypoint: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what gives a command the environment of its process: on a buildpack image its launcher. Pure."""
+    return (LAUNCHER, "--") if entrypoint == (LAUNCHER,) else ()
 
 
 def _find(ctx: Context, app: str, process: str) -> Container:
