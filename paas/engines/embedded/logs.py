@@ -68,11 +68,11 @@ def rotate(path: Path, control: Path, *, limit_bytes: int) -> bool:
     try:
         if path.stat().st_size < limit_bytes:
             return False
-        path.rename(path.with_name(path.name + ".1"))
         descriptor = os.open(control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False  # no log yet, or its conmon has ended: nothing grows any more
     try:
+        path.rename(path.with_name(path.name + ".1"))
         os.write(descriptor, b"2 0 0\n")  # conmon's control message "reopen logs"
     finally:
         os.close(descriptor)

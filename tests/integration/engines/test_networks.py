@@ -48,7 +48,7 @@ def server(ground: EngineGround, tenant: Tenant, **fields: object) -> Container:
 
 def reaches(ground: EngineGround, container: Container, address: str, port: int) -> bool:
     """Say whether a container gets a TCP connection."""
-    return ground.engine.exec(container.id, ["nc", "-w", "1", "-e", "true", address, str(port)]) == 0
+    return ground.engine.exec(container.id, ["nc", "-w", "1", address, str(port), "-e", "true"]) == 0
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def world() -> Iterator[str]:
 
 
 def test_a_container_reaches_the_world_under_the_hosts_address(ground: EngineGround, world: str) -> None:
-    listen = "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); print(s.accept()[1][0])"
+    listen = "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); s.settimeout(10); print(s.accept()[1][0])"
     argv = ["ip", "netns", "exec", world, sys.executable, "-c", listen]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout is not None and listener.stdout.readline() == "up\n"

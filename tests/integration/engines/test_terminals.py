@@ -141,8 +141,8 @@ def test_the_input_of_a_detached_container_is_empty(ground: EngineGround) -> Non
 
 
 def test_logs_are_read_followed_and_rotated(ground: EngineGround) -> None:
-    script = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; [ $i = 10 ] && sleep 0.5; done; echo oops >&2"
-    spec = ContainerSpec(image="busybox", argv=("sh", "-c", script), log_max_bytes=100)
+    script = "i=0; while [ $i -lt 25 ]; do i=$((i+1)); echo line $i; [ $i = 10 ] && sleep 0.5; done; echo oops >&2"
+    spec = ContainerSpec(image="busybox", argv=("sh", "-c", script), log_max_bytes=500)
     container = ground.engine.start(ground.engine.create(spec).id)
     followed = ground.engine.logs(container.id, follow=True)
     first = next(followed)
@@ -152,5 +152,5 @@ def test_logs_are_read_followed_and_rotated(ground: EngineGround) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     rest = [line.text for line in followed]
-    assert rest == [*(f"line {n}" for n in range(2, 31)), "oops"]
-    assert [line.text for line in ground.engine.logs(container.id, lines=2)] == ["line 30", "oops"]
+    assert rest == [*(f"line {n}" for n in range(2, 26)), "oops"]
+    assert [line.text for line in ground.engine.logs(container.id, lines=2)] == ["line 25", "oops"]
