@@ -131,12 +131,15 @@ class Connection(ServerInterface):  # type: ignore[misc]
         for key in host_keys:
             self.transport.add_server_key(key)
         self.transport.start_server(event=threading.Event(), server=self)
-        if self.transport.accept(LOGIN_TIMEOUT_S) is None:
+        channels = [self.transport.accept(LOGIN_TIMEOUT_S)]
+        if channels == [None]:
             return
         on_login(self._key_name)
         self.transport.set_keepalive(KEEPALIVE_S)
         while self.transport.is_active():
-            self.transport.accept(KEEPALIVE_S)  # takes the channel out of paramiko's queue; it was served already
+            # paramiko refers to a channel only weakly: without ours it would be closed before its command comes.
+            channels.append(self.transport.accept(KEEPALIVE_S))
+            channels = [channel for channel in channels if channel is not None and not channel.closed]
 
     # -- login
 
