@@ -146,8 +146,10 @@ class Configuration:
         return {self._settings.http_port, *(int(port) for text in texts.values() if text for port in _LISTEN.findall(text))}
 
     def _make_directories(self) -> None:
-        for directory in (self._vhosts, self._places.logs):
+        self._places.logs.mkdir(parents=True, exist_ok=True)
+        for directory in (self._places.directory, self._vhosts, self._places.directory / "errors"):
             directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o755)  # the workers read the error pages, whatever our umask is
         self._places.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._places.socket.parent.chmod(0o700)  # nginx makes sockets that everybody may write to
 

@@ -479,6 +479,27 @@ def test_default_server_of_others_stays_theirs(machine: Machine, backends: tuple
     assert machine.get(host="unknown.example") == (200, "theirs")
 
 
+def test_nginx_that_does_not_read_our_files_yet_is_told_to(machine: Machine, backends: tuple[Upstream, ...]) -> None:
+    main = Path(machine.settings.nginx_main)
+    main.write_text(main.read_text().replace(f"include {machine.base}/etc/*.conf", f"include {machine.base}/conf.d/*.conf"))
+    with pytest.raises(RoutingFailed, match="nginx does not read .*/etc/paas.conf") as failure:
+        machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    assert f"include {machine.base}/etc/*.conf;" in failure.value.remedy
+    (machine.base / "conf.d").mkdir()
+    machine.start_nginx()
+    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    assert machine.get() == (200, str(backends[0].port))
+
+
+def test_error_pages_are_readable_with_a_strict_umask(machine: Machine) -> None:
+    before = os.umask(0o077)
+    try:
+        machine.proxy.apply(machine.vhost(), {5000: []})
+    finally:
+        os.umask(before)
+    assert "Not available right now" in machine.get()[1]
+
+
 def test_three_hundred_vhosts_with_long_names(machine: Machine, backends: tuple[Upstream, ...]) -> None:
     name = "a-rather-long-name-of-an-app-that-fills-a-bucket-of-nginx-hash"
     wanted = {f"{name[:50]}{n}": (machine.vhost(f"{name[:50]}{n}"), {5000: backends[:1]}) for n in range(300)}
