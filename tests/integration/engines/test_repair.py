@@ -33,7 +33,7 @@ def traces(ground: EngineGround) -> dict[str, object]:
         "cgroups": {t: cgroups.children(found, f"{parent}/{t}") for t in cgroups.children(found, parent)},
         "rules": subprocess.run(["nft", "list", "table", "inet", prefix], capture_output=True, text=True).stdout,
         "files": sorted(str(p) for p in (*ground.paths.containers.glob("**/*"), *(ground.paths.run).glob("*/*"))),
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
     }
 
 

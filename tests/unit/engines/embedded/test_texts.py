@@ -1,0 +1,151 @@
+"""The pure readers and writers of texts: logs, cgroup mounts, resolv.conf, conmon's command line and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paas.engines import LogLine
+from paas.engines.embedded.cgroups import Hierarchies, parent_for, parse_hierarchies
+from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
+from paas.engines.embedded.crun import Crun
+from paas.engines.embedded.logs import parse_lines, read_log
+from paas.engines.embedded.making import signal_number
+from paas.engines.embedded.publishing import check_ports
+from paas.engines.embedded.rootfs import hosts_file, resolv_conf
+from paas.errors import Conflict, InvalidInput
+from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping
+
+LOG = b"""\
+2026-11-24T02:21:31.133469536+00:00 stdout F first
+2026-11-24T02:21:31.500000000+00:00 stdout P be
+2026-11-24T02:21:31.600000000+00:00 stderr F a warning with  spaces
+not a log line
+2026-11-24T03:21:32.000000000+01:00 stdout F gins
+"""
+
+
+def test_log_lines_are_parsed_and_parts_joined() -> None:
+    assert list(parse_lines(LOG.splitlines())) == [
+        LogLine(at=pytest.approx(1795486891.133469536), stream="stdout", text="first"),
+        LogLine(at=pytest.approx(1795486891.6), stream="stderr", text="a warning with  spaces"),
+        LogLine(at=pytest.approx(1795486892.0), stream="stdout", text="begins"),
+    ]
+
+
+@pytest.mark.parametrize(("lines", "texts"), [(0, ["b", "c", "d"]), (1, ["d"]), (2, ["c", "d"]), (3, ["b", "c", "d"])])
+def test_the_last_lines_reach_back_into_the_rotated_log(tmp_path: Path, lines: int, texts: list[str]) -> None:
+    stamp = "2026-11-24T02:21:31.0+00:00 stdout F "
+    (tmp_path / "log").write_text(f"{stamp}d\n")
+    (tmp_path / "log.1").write_text(f"{stamp}b\n{stamp}c\n")
+    assert [line.text for line in read_log(tmp_path / "log", lines=lines)] == texts
+
+
+def test_a_log_longer_than_a_chunk_is_read_from_its_end(tmp_path: Path) -> None:
+    stamp = "2026-11-24T02:21:31.0+00:00 stdout F "
+    (tmp_path / "log").write_text("".join(f"{stamp}{'x' * 500} {n}\n" for n in range(1000)))
+    assert [line.text.split()[1] for line in read_log(tmp_path / "log", lines=200)] == [str(n) for n in range(800, 1000)]
+
+
+PURE = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
+HYBRID = """\
+tmpfs /sys/fs/cgroup tmpfs rw 0 0
+cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0
+cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0
+cgroup /sys/fs/cgroup/systemd cgroup rw,relatime,xattr,name=systemd 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
+cgroup /var/lib/other/root/sys/fs/cgroup/memory cgroup ro,memory 0 0
+"""
+
+
+def test_cgroup_trees_are_found_on_pure_and_hybrid_hosts() -> None:
+    pure, hybrid = parse_hierarchies(PURE), parse_hierarchies(HYBRID)
+    assert pure.is_pure_v2 and pure.root_of("memory") == Path("/sys/fs/cgroup")
+    assert not hybrid.is_pure_v2
+    assert hybrid.roots == tuple(Path("/sys/fs/cgroup", n) for n in ("memory", "cpu,cpuacct", "systemd", "unified"))
+    assert hybrid.root_of("cpuacct") == Path("/sys/fs/cgroup/cpu,cpuacct")
+    assert hybrid.root_of("hugetlb") == Path("/sys/fs/cgroup/unified")
+
+
+def test_the_parent_is_the_setting_else_the_delegated_unit_else_our_own(tmp_path: Path) -> None:
+    found = Hierarchies(unified=tmp_path)
+    assert parent_for("mine/", found) == "/mine"
+    assert parent_for("", found) == "/paas"
+    (tmp_path / "paas.slice/paas-containers.service").mkdir(parents=True)
+    assert parent_for("", found) == "/paas.slice/paas-containers.service"
+
+
+@pytest.mark.parametrize(
+    ("host", "upstream", "expected"),
+    [
+        ("nameserver 9.9.9.9\nsearch lan\n", "nameserver 1.1.1.1\n", "nameserver 9.9.9.9\nsearch lan\n"),
+        ("nameserver 127.0.0.53\noptions edns0\n", "nameserver 1.1.1.1\n", "nameserver 1.1.1.1\n"),
+        ("nameserver 127.0.0.53\n", "", "nameserver 127.0.0.53\n"),
+        ("nameserver 127.0.0.53\nnameserver 9.9.9.9\n", "nameserver 1.1.1.1\n", "nameserver 127.0.0.53\nnameserver 9.9.9.9\n"),
+    ],
+)
+def test_a_container_asks_the_hosts_real_resolvers(host: str, upstream: str, expected: str) -> None:
+    assert resolv_conf(host, upstream) == expected
+
+
+def test_a_container_knows_its_own_name() -> None:
+    assert "10.0.0.5\tshop\n" in hosts_file("shop", "10.0.0.5")
+    assert "127.0.1.1\tshop\n" in hosts_file("shop", "")
+
+
+def test_conmon_is_told_everything_once() -> None:
+    watch = Watch(
+        container="c1", bundle=Path("/c/c1"), sockets=Path("/run/attach"), last=Path("/c/c1/last"), log_path=Path("/l/log"),
+        log_max_bytes=10, has_terminal=True, keeps_stdin=True,
+    )  # fmt: skip
+    crun = Crun(binary=Path("/usr/bin/crun"), state=Path("/run/crun"))
+    assert conmon_argv(Path("/usr/bin/conmon"), crun, watch) == [
+        "/usr/bin/conmon", "--api-version", "1", "--cid", "c1", "--cuuid", "c1", "--name", "c1",
+        "--runtime", "/usr/bin/crun", "--bundle", "/c/c1", "--persist-dir", "/c/c1/last",
+        "--container-pidfile", "/c/c1/pid", "--conmon-pidfile", "/c/c1/conmon.pid",
+        "--socket-dir-path", "/run/attach", "--log-path", "k8s-file:/l/log", "--log-level", "error", "--no-sync-log",
+        "--log-size-max", "10", "--terminal", "--stdin", "--leave-stdin-open",
+        "--runtime-arg", "--root", "--runtime-arg", "/run/crun",
+        "--runtime-arg", "--cgroup-manager", "--runtime-arg", "cgroupfs",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('{"level":"error","msg":"no such file"}\n', "no such file"),
+        ("container create failed: boom", "container create failed: boom"),
+        ("", "no message"),
+    ],
+)
+def test_what_the_runtime_says_is_one_sentence(said: str, message: str) -> None:
+    assert runtime_message(said) == message
+
+
+@pytest.mark.parametrize(("name", "number"), [("SIGTERM", 15), ("int", 2), ("9", 9), ("SIGRTMIN+3", 37)])
+def test_signals_are_names_or_numbers(name: str, number: int) -> None:
+    assert signal_number(name) == number
+
+
+@pytest.mark.parametrize("name", ["", "SIGNONSENSE", "0", "99"])
+def test_what_is_no_signal_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        signal_number(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "protocol", "collides"),
+    [("0.0.0.0", "tcp", True), ("127.0.0.1", "tcp", True), ("192.0.2.7", "tcp", False), ("127.0.0.1", "udp", False)],
+)
+def test_ports_collide_by_number_protocol_and_address(address: str, protocol: str, collides: bool) -> None:
+    held = Container(
+        id="c1", name="holder", image="", tenant=PLATFORM, argv=(), labels={}, status=ContainerStatus.RUNNING, created_at=0,
+        ports=(PortMapping(host_port=1, container_port=80, host_address="127.0.0.1"),),
+    )  # fmt: skip
+    wanted = PortMapping(host_port=1, container_port=90, host_address=address, protocol=protocol)
+    if not collides:
+        check_ports([wanted], [held])
+        return
+    with pytest.raises(Conflict, match="holder"):
+        check_ports([wanted], [held])
