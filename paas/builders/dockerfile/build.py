@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ class DockerfileBuild:
         self._steps = LayerSteps(order, store=store, engine=engine, hosted=hosted, scratch=scratch, origin=self._origin)
         self._context = open_context(order.tree, dockerfile=order.dockerfile)
         self._states: dict[int, StageState] = {}
-        self._trees: dict[str, Origin] = {"": Origin(self._context, None)}
+        self._trees: dict[str, Origin] = {"": Origin(tree=self._context)}
         self._at: tuple[Stage, Instruction] = (plan.target, plan.target.start)
         self._count = 0
 
@@ -124,8 +124,9 @@ class DockerfileBuild:
             self._trees[name] = self._tree_of(self._find_base(name, instruction).layers)
         return self._trees[name]
 
-    def _tree_of(self, layers: Sequence[str]) -> Origin:
-        return Origin(LayeredTree([self._store.layer_dir(layer) for layer in reversed(layers)]), layers)
+    def _tree_of(self, layers: tuple[str, ...]) -> Origin:
+        tree = LayeredTree([self._store.layer_dir(layer) for layer in reversed(layers)])
+        return Origin(tree=tree, layers=layers)
 
 
 def _with_workdir_layer(state: StageState, layer: str, entry: HistoryEntry) -> StageState:

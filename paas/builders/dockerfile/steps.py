@@ -11,7 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paas.builders.dockerfile.accounts import find_owner
@@ -36,11 +36,12 @@ from paas.model.container import NetworkMode
 from paas.oci.store import ImageStore
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where COPY --from and bind mounts take files from: a tree, and what its content depends on."""
+    """Where COPY --from and bind mounts take files from: a tree, and the layers it is made of; the context has none."""
 
-    def __init__(self, tree: LayeredTree, layers: Sequence[str] | None) -> None:
-        self.tree, self.layers = tree, layers
+    tree: LayeredTree
+    layers: tuple[str, ...] | None = None
 
     @property
     def is_context(self) -> bool:
