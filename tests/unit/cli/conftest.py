@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from paas.cli import root
 from paas.context import Context, Identity
+from paas.model.process import ProcessType
 from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
 from paas.state import State
+from unit.deploy.conftest import FakeEngine, FakeProxy, FakeScheduler
 
 
 class Cli:
@@ -32,3 +35,21 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path) -> Cli:
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def deployed(cli) -> Cli:
+    """The app shop with a web and a worker process, on an engine, a scheduler and a proxy in memory."""
+    engine = FakeEngine()
+    engine.image_entrypoint = lambda image: ()
+    cli.ctx = replace(cli.ctx, engine=engine, scheduler=FakeScheduler(engine), proxy=FakeProxy())
+    cli.ctx.state.apps.create("shop", 0)
+    build = cli.ctx.state.builds.start("shop", "alice", "git push", "c0ffee1234", 1.0)
+    cli.ctx.state.releases.append(
+        app="shop", build_id=build.id, image="image-1", ports=(), config={"A": "old"}, formation={"web": 1}, actor="alice",
+        processes=(ProcessType(name="web", command="serve"), ProcessType(name="worker", command="work")), cause="git push",
+        revision="c0ffee1234", now=1.0,
+    )  # fmt: skip
+    cli.ctx.state.releases.promote("shop", 1)
+    assert cli("ps:start", "shop") == 0
+    return cli

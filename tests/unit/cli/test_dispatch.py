@@ -53,7 +53,8 @@ def test_an_error_shows_message_then_output_then_remedy(cli, capsys):
     assert capsys.readouterr().err == "       Traceback\n       boom\n       fix it\n"
 
 
-def test_a_defect_is_told_from_an_error_of_the_user(cli, capsys):
+def test_a_defect_is_told_from_an_error_of_the_user(cli, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert error_boundary(lambda: 1 // 0, cli.ctx.output) == 70
     assert "defect of paas" in cli.err.getvalue()
     trace = capsys.readouterr().err.split()[-1]

@@ -1,0 +1,145 @@
+"""Commands about what runs: ps, releases, builds, run, enter, domains, ports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from paas.cli.enter import SHELL
+from paas.model.release import BuildResult, BuildStatus
+
+
+def test_scale_without_counts_shows_the_formation(deployed):
+    assert deployed("ps:scale", "shop") == 0
+    assert deployed.out.getvalue() == (
+        "-----> Scaling for shop\n       proctype:  qty:\n       web:       1\n       worker:    0\n"
+    )
+    assert deployed("ps:scale", "shop", "--format", "json") == 0
+    assert json.loads(deployed.out.getvalue()) == {"web": 1, "worker": 0}
+
+
+def test_scale_starts_and_records(deployed):
+    assert deployed("ps:scale", "shop", "web=2", "worker=1") == 0
+    assert deployed.ctx.state.apps.formation("shop") == {"web": 2, "worker": 1}
+    assert len(deployed.ctx.engine.names()) == 3
+
+
+@pytest.mark.parametrize("scale", ["web", "web=x", "web=-1", "web=501", "nope=1", "=1"])
+def test_a_scale_that_cannot_be_changes_nothing(deployed, scale):
+    assert deployed("ps:scale", "shop", scale) == 1
+    assert deployed.ctx.state.apps.formation("shop") == {}
+    assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_the_report_shows_each_process(deployed):
+    assert deployed("ps:report", "shop", "--running") == 0
+    assert deployed.out.getvalue() == "true\n"
+    assert deployed("ps:report", "shop") == 0
+    assert "Status web 1 v1:" in deployed.out.getvalue()
+    assert "running (CID: c1)" in deployed.out.getvalue()
+
+
+def test_inspect_never_prints_config_vars(deployed):
+    assert deployed("ps:inspect", "shop") == 0
+    assert [container["id"] for container in json.loads(deployed.out.getvalue())] == ["c1"]
+    assert "old" not in deployed.out.getvalue()
+
+
+def test_releases_are_listed_newest_first_and_compared_without_values(deployed):
+    assert deployed("config:set", "shop", "A=hunter2", "B=hunter3") == 0
+    assert deployed("releases:list", "shop") == 0
+    header, *rows = deployed.out.getvalue().splitlines()
+    assert header.split() == ["VERSION", "STATUS", "CREATED", "ACTOR", "REVISION", "CAUSE"]
+    assert [(row.split()[0], row.split()[1]) for row in rows] == [("v2", "current"), ("v1", "superseded")]
+    assert deployed("releases:diff", "shop", "v1") == 0
+    assert deployed.out.getvalue() == "~A\n+B\n"
+    for style in ("text", "json"):
+        assert deployed("releases:info", "shop", "v2", "--format", style) == 0
+        assert "hunter" not in deployed.out.getvalue()
+
+
+@pytest.mark.parametrize(("version", "code"), [("v9", 20), ("nine", 1), ("-1", 2)])
+def test_a_release_that_is_not_there_is_not_rolled_back_to(deployed, version, code):
+    assert deployed("ps:rollback", "shop", version) == code
+    assert len(deployed.ctx.state.releases.list("shop")) == 1
+
+
+def test_builds_show_their_log(deployed):
+    build = deployed.ctx.state.builds.list("shop")[0]
+    deployed.ctx.paths.builds.mkdir(parents=True)
+    deployed.ctx.paths.build_log(build.id).write_text("-----> Building\n       done\n")
+    deployed.ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, 3.5, BuildResult(image="image-1", builder="buildpack"))
+    assert deployed("builds:output", "shop", "--follow") == 0
+    assert deployed.out.getvalue() == "-----> Building\n       done\n"
+    assert deployed("builds:list", "shop") == 0
+    assert deployed.out.getvalue().splitlines()[1].split()[:2] == ["1", "succeeded"]
+    assert "2.5 s" in deployed.out.getvalue()
+    assert deployed("builds:info", "shop", "1") == 0
+    assert json.loads(deployed.out.getvalue())["builder"] == "buildpack"
+    assert deployed("builds:output", "shop", "7") == 20
+    assert deployed("builds:info", "shop", "x") == 1
+
+
+def test_enter_names_what_runs_when_the_process_does_not(deployed, capsys):
+    assert deployed("enter", "shop", "worker.1") == 20
+    assert "shop has no running process worker.1" in deployed.err.getvalue()
+    assert "running: web.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "process"), [((), "web"), (("web",), "web"), (("web.1",), "web"), (("worker", "ls", "-l", "--all"), "worker")]
+)
+def test_enter_hands_words_and_exit_code_through(deployed, argv, process, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        deployed.ctx.engine, "exec", lambda container, command, **options: ran.append((container, *command)) or 7, raising=False
+    )
+    assert deployed("ps:scale", "shop", "worker=1") == 0
+    assert deployed("enter", "shop", *argv) == 7
+    (container, *command), = ran
+    assert deployed.ctx.engine.inspect(container).labels["paas.type"] == process
+    assert command == (list(argv[1:]) if len(argv) > 1 else list(SHELL))
+
+
+def test_run_hands_options_behind_the_app_to_the_command(deployed, monkeypatch):
+    specs = []
+    monkeypatch.setattr(deployed.ctx.engine, "run", lambda spec, stdio: specs.append(spec) or 3, raising=False)
+    assert deployed("run", "-e", "X=a b", "--no-tty", "shop", "ls", "-l", "--no-tty", "a b") == 3
+    assert specs[0].argv == ("/bin/sh", "-c", "exec ls -l --no-tty 'a b'")
+    assert specs[0].env["X"] == "a b"
+    assert specs[0].env["A"] == "old"
+    assert not specs[0].has_terminal
+
+
+def test_what_was_not_deployed_cannot_be_run_or_restarted(cli):
+    cli.ctx.state.apps.create("shop", 0)
+    for argv in (("run", "shop", "ls"), ("ps:restart", "shop"), ("ps:stop", "shop"), ("releases:info", "shop")):
+        assert cli(*argv) == 1, argv
+        assert "App shop has not been deployed" in cli.err.getvalue()
+
+
+def test_domains_and_ports_reach_the_proxy(deployed):
+    assert deployed("domains:add", "shop", "Shop.Example.com") == 0
+    assert deployed.out.getvalue() == "-----> Added shop.example.com (shop)\n"
+    assert deployed("ports:set", "shop", "http:8080:3000") == 0
+    vhost, upstreams = deployed.ctx.proxy.served["shop"]
+    assert vhost.domains == ("shop.localhost", "shop.example.com")
+    assert [str(port) for port in vhost.ports] == ["http:8080:3000"]
+    assert deployed("urls", "shop") == 0
+    assert deployed.out.getvalue() == "http://shop.localhost:8080\nhttp://shop.example.com:8080\n"
+
+
+def test_a_refusing_proxy_leaves_domains_and_ports_as_they_were(deployed):
+    deployed.ctx.proxy.is_refusing = True
+    assert deployed("domains:set", "shop", "a.example.com") == 70
+    assert deployed("ports:set", "shop", "http:8080:3000") == 70
+    assert deployed.ctx.state.routes.domains("shop") == ()
+    assert deployed.ctx.state.routes.ports("shop") == ()
+
+
+@pytest.mark.parametrize("bad", ["http:80", "ftp:21:21", "http:0:1", "http:80:99999", "x"])
+def test_a_port_map_that_cannot_be_is_refused(deployed, bad):
+    assert deployed("ports:add", "shop", bad) == 1
+    assert deployed("ports:remove", "shop", bad) == 20
+    assert deployed.ctx.state.routes.ports("shop") == ()
