@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,3 +78,13 @@ class Yard:
 
 def _fields(settings: Settings) -> dict[str, object]:
     return {name: getattr(settings, name) for name in Settings.__slots__}
+
+
+def remove_traces(settings: Settings) -> None:
+    """Remove what an instance leaves on the machine when its last container is gone: firewall table and cgroups."""
+    subprocess.run(["nft", "delete", "table", "inet", settings.network_prefix], capture_output=True)
+    root = Path("/sys/fs/cgroup")
+    for top in (*root.glob(f"*{settings.cgroup_parent}"), root / settings.cgroup_parent[1:]):
+        for directory in (*sorted((d for d in top.rglob("*") if d.is_dir()), reverse=True), top):
+            with contextlib.suppress(OSError):  # gone, or busy with another's process
+                directory.rmdir()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from dockerfile_yard import remove_traces  # noqa: E402
 from harness import STACK_IMAGES  # noqa: E402
 from paas.builders.dockerfile.builder import build_image  # noqa: E402
 from paas.builders.dockerfile.order import BuildOrder  # noqa: E402
@@ -63,6 +64,7 @@ def main() -> None:
             measure(files, options.rounds, engine, paths, settings)
     finally:
         engine.release_tenant(TENANT)
+        remove_traces(settings)
         shutil.rmtree(base)
 
 

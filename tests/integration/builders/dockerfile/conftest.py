@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfile_yard import TENANT, Yard
+from dockerfile_yard import TENANT, Yard, remove_traces
 from harness import STACK_IMAGES
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.oci.store import ImageStore
@@ -36,4 +36,5 @@ def yard() -> Iterator[Yard]:
         for container in engine.list():
             engine.remove(container.id, is_forced=True)
         engine.release_tenant(TENANT)
+        remove_traces(settings)
         shutil.rmtree(base)
