@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -47,8 +47,7 @@ class Request:
 
     @property
     def topic(self) -> str:
-        name = next((word for word in self.argv if not word.startswith("-")), "help")
-        return name.partition(":")[0]
+        return command_name(self.argv).partition(":")[0]
 
     @property
     def survives_hangup(self) -> bool:
@@ -64,6 +63,17 @@ class Request:
     def is_nested(self) -> bool:
         """Say whether this is a part of another command under way, which must never wait for a free place."""
         return self.argv[:1] == ("git:hook",)
+
+
+def command_name(argv: Sequence[str]) -> str:
+    """Return the command behind the options that may stand in front of any: --quiet, --trace, --force, --app APP."""
+    words = iter(argv)
+    for word in words:
+        if word in ("--app", "-a"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return "help"
 
 
 def parse_request(line: bytes) -> Request:
@@ -95,8 +105,8 @@ def _parse_argv(command: str) -> tuple[str, ...]:
         raise UsageError(f"Could not read the command: {exc}", remedy="check the quotes; SSH removes one layer of them") from exc
     if words[:1] == ("git",) and words[1:2] in (("receive-pack",), ("upload-pack",), ("upload-archive",)):
         words = (f"git-{words[1]}", *words[2:])  # how some clients write it
-    if words and words[0] in INTERNAL:
-        raise PermissionRefused(f"{words[0]} is not for users", remedy="run: paas help")
+    if command_name(words) in INTERNAL:
+        raise PermissionRefused(f"{command_name(words)} is not for users", remedy="run: paas help")
     if words and "\0" in "".join(words):
         raise UsageError("A command cannot hold a NUL byte")
     return words or ("help",)
