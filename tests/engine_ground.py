@@ -51,7 +51,7 @@ def engine_ground() -> Iterator[EngineGround]:
     paths = Paths(root=root / "lib", run=root / "run", etc=root / "etc")
     settings = Settings(
         network_prefix=f"t{letters}",
-        network_pool=f"10.{212 + number % 8}.0.0/16",
+        network_pool=f"10.{222 + number % 2}.0.0/16",
         cgroup_parent=f"/paas-test-{root.name[-8:]}",
         uid_start=1_500_000_000 + (number % 64) * (1 << 21),
     )

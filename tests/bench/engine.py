@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from engine_ground import EngineGround, compiled_server, engine_ground
-
 from paas.model.container import ContainerSpec, Limits
 
 LIMITS = Limits(memory_bytes=128 << 20, cpu_millis=1000, pids=100)

@@ -59,7 +59,7 @@ def join_streams(connection: socket.socket, home: Path, stdio: Stdio, *, has_ter
     if not has_terminal:
         relay(stdin, stdio.stdout, connection.fileno(), send, show)
         return
-    with raw_mode(stdio.stdin), followed_size(stdio.stdin, lambda size: _resize(home, size)):
+    with raw_mode(stdio.stdin), followed_size(stdio.stdin, lambda size: resize(home, size)):
         relay(stdin, stdio.stdout, connection.fileno(), send, show)
 
 
@@ -108,8 +108,8 @@ def _receive_terminal(listener: socket.socket, poll: Callable[[], int | None]) -
     raise HostProblem("The container runtime gave no terminal", remedy="run: paas doctor")
 
 
-def _resize(home: Path, size: WindowSize) -> None:
-    """Tell conmon the size of the terminal through its control pipe."""
+def resize(home: Path, size: WindowSize) -> None:
+    """Tell a container's conmon the size of its terminal."""
     with contextlib.suppress(OSError):  # it has just ended
         descriptor = os.open(home / "winsz", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:

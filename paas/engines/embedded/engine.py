@@ -150,13 +150,13 @@ class EmbeddedEngine:
 
     def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Start it and join its streams from the first byte until it stops; return its exit code."""
-        record = self._record(container)
+        record, stdio = self._record(container), stdio or Stdio()
         with contextlib.ExitStack() as stack:
             with locked(self._ground.home(record.id)):
                 if container_of(self._ground, record).is_running:
                     raise Conflict(f"Container {record.id} is running", remedy=f"paas container:logs -f {record.id}")
-                connection = launch_attached(self._ground, record, stack)
-            return stream_until_exit(self._ground, record, connection, stdio or Stdio())
+                connection = launch_attached(self._ground, record, stack, stdio)
+            return stream_until_exit(self._ground, record, connection, stdio)
 
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Join its streams until it stops; return its exit code."""

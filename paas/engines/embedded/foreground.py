@@ -79,7 +79,7 @@ def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
         stack.enter_context(_cancelled_by_signals())
         try:
             if record.has_terminal:
-                connection = launch_attached(ground, record, stack)
+                connection = launch_attached(ground, record, stack, stdio)
                 return stream_until_exit(ground, record, connection, stdio)
             launch(ground, record, stdio=stack.enter_context(passable(stdio)))
             code = wait_for_exit(home, timeout_s or None)

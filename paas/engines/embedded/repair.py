@@ -20,7 +20,7 @@ from paas.engines.embedded.making import discard, drop_stale_claims
 from paas.engines.embedded.publishing import republish
 from paas.engines.embedded.record import container_from, read_processes, read_record
 from paas.engines.embedded.rootfs import unmount_rootfs
-from paas.engines.embedded.running import take_away
+from paas.engines.embedded.running import reclaim_null_device, take_away
 from paas.host.files import remove_tree
 from paas.model.container import NetworkMode
 from paas.network import bridge
@@ -38,6 +38,8 @@ class Orphan:
 def repair(ground: Ground) -> tuple[str, ...]:
     """Remove orphans, bring back what running containers need; say what was done."""
     done = [*cgroups.prepare_host()]
+    if reclaim_null_device():
+        done.append("took /dev/null back from a container")
     for orphan in find_orphans(ground):
         orphan.remove()
         done.append(f"removed {orphan.description}")

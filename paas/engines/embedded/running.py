@@ -13,7 +13,7 @@ from pathlib import Path
 
 from paas.engines import Stdio
 from paas.engines.embedded import cgroups
-from paas.engines.embedded.attach import attached, close_stdin, join_streams
+from paas.engines.embedded.attach import attached, close_stdin, join_streams, resize
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import discard, mount_layers, release_claims
@@ -29,6 +29,7 @@ from paas.engines.embedded.record import (
     start_ticks,
     write_processes,
 )  # fmt: skip
+from paas.engines.embedded.terminal import window_size
 from paas.errors import CommandFailed, HostProblem
 from paas.host.files import disk_problem
 from paas.model.container import Container, NetworkMode
@@ -56,6 +57,8 @@ def launch(
             made = create_monitored(argv, stdio, lambda: _move_conmon(ground, home), directory=home / "last")
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
+            if record.has_terminal:
+                reclaim_null_device()
             publish()
             if before_start is not None:
                 before_start()
@@ -73,11 +76,30 @@ def launch(
             raise
 
 
-def launch_attached(ground: Ground, record: Record, stack: contextlib.ExitStack) -> socket.socket:
+def launch_attached(ground: Ground, record: Record, stack: contextlib.ExitStack, stdio: Stdio) -> socket.socket:
     """Start a container (lock held), connected to its streams before its first byte; the stack closes the connection."""
     found: list[socket.socket] = []
-    launch(ground, record, before_start=lambda: found.append(stack.enter_context(attached(ground.sockets, record.id))))
+
+    def connect() -> None:
+        found.append(stack.enter_context(attached(ground.sockets, record.id)))
+        if record.has_terminal:
+            resize(ground.home(record.id), window_size(stdio.stdin))
+
+    launch(ground, record, before_start=connect)
     return found[0]
+
+
+def reclaim_null_device() -> bool:
+    """Take /dev/null back from a tenant; say whether one had it.
+
+    Without a pipe to give, conmon starts the runtime on the host's /dev/null, and crun gives what it was started on to the
+    container's root, who could then close it to everybody. Done before the container's first process runs.
+    """
+    if Path(os.devnull).stat().st_uid == 0:
+        return False
+    os.chown(os.devnull, 0, 0)
+    Path(os.devnull).chmod(0o666)
+    return True
 
 
 def stream_until_exit(ground: Ground, record: Record, connection: socket.socket, stdio: Stdio) -> int:

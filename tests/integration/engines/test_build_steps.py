@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def test_a_step_on_no_layers_has_an_empty_root(ground: EngineGround, tmp_path: P
     empty = BuildStep(layers=(), argv=("/busybox", "touch", "/made"), mounts=mounts)
     with ground.engine.build_step(empty) as result:
         assert result.exit_code == 0
-        assert os.listdir(result.changes) == ["made"]
+        assert [path.name for path in result.changes.iterdir()] == ["made"]
 
 
 def test_a_step_that_takes_too_long_is_killed_and_leaves_nothing(ground: EngineGround) -> None:

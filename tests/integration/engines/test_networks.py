@@ -102,7 +102,8 @@ def world() -> Iterator[str]:
 
 
 def test_a_container_reaches_the_world_under_the_hosts_address(ground: EngineGround, world: str) -> None:
-    listen = "import socket; s = socket.create_server(('', 7000)); print('up', flush=True); s.settimeout(10); print(s.accept()[1][0])"
+    listen = "import socket; s = socket.create_server(('', 7000)); s.settimeout(10); print('up', flush=True)"
+    listen += "; print(s.accept()[1][0])"
     argv = ["ip", "netns", "exec", world, sys.executable, "-c", listen]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout is not None and listener.stdout.readline() == "up\n"
@@ -114,7 +115,8 @@ def test_the_world_does_not_reach_a_container_directly(ground: EngineGround, wor
     container = server(ground, ground.tenant(1))
     subprocess.run(["ip", "-n", world, "route", "add", "default", "via", "198.51.100.1"], check=True)
     connect = f"import socket; socket.create_connection(('{container.address}', 5000), 1)"
-    assert subprocess.run(["ip", "netns", "exec", world, sys.executable, "-c", connect], stderr=subprocess.DEVNULL).returncode == 1
+    argv = ["ip", "netns", "exec", world, sys.executable, "-c", connect]
+    assert subprocess.run(argv, stderr=subprocess.DEVNULL).returncode == 1
 
 
 def test_a_published_port_answers_on_loopback_and_on_the_hosts_address(ground: EngineGround, free_port: int) -> None:
@@ -132,7 +134,9 @@ def test_a_port_published_on_one_address_answers_there_only(ground: EngineGround
     assert not get(_address_of_host(), free_port)
 
 
-def test_a_port_in_use_is_refused_naming_the_container_or_process(ground: EngineGround, free_port: int, host_listener: int) -> None:
+def test_a_port_in_use_is_refused_naming_the_container_or_process(
+    ground: EngineGround, free_port: int, host_listener: int
+) -> None:
     server(ground, ground.tenant(1), ports=(PortMapping(host_port=free_port, container_port=5000),), name="holder")
     for port, who in ((free_port, "holder"), (host_listener, rf"pid {os.getpid()}")):
         spec = ContainerSpec(image="busybox", argv=("server",), ports=(PortMapping(host_port=port, container_port=5000),))

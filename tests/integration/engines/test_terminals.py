@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fcntl import ioctl
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,7 @@ def test_a_shell_on_a_terminal_echoes_resizes_is_interrupted_and_ends(
     terminal.wait_for("next 2")
     terminal.type("exit 17\n")
     assert exit_code_of(child) == 17
+    assert Path(os.devnull).stat().st_uid == 0
     assert termios.tcgetattr(terminal.command) == before
 
 
