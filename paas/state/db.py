@@ -70,10 +70,10 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                connection.commit()
             except BaseException:
                 connection.rollback()
                 raise
-            connection.commit()
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""

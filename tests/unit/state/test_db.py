@@ -94,3 +94,13 @@ def test_a_database_of_a_newer_program_is_refused(tmp_path):
         connection.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
     with pytest.raises(HostProblem, match="newer version"):
         State(tmp_path / "paas.db").apps.list()
+
+
+def test_a_full_disk_is_said_and_leaves_everything_as_it_was(state):
+    state.apps.create("shop", 0)
+    state.db.rows(f"PRAGMA max_page_count = {state.db.rows('PRAGMA page_count')[0][0]}")  # SQLite's own way to a full disk
+    with pytest.raises(HostProblem, match="The disk is full") as caught:
+        state.config.set("shop", {"A": "1", "B": "x" * 100_000})
+    assert "free some space" in caught.value.remedy
+    assert state.config.get("shop") == {}
+    assert [app.name for app in state.apps.list()] == ["shop"]
