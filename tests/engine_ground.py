@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from paas.engines.embedded import cgroups
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.model.container import PLATFORM, Tenant
 from paas.network import bridge, firewall
@@ -70,6 +71,7 @@ def engine_ground() -> Iterator[EngineGround]:
         for name in bridge.interfaces(settings.network_prefix):
             bridge.remove_interface(name)
         firewall.uninstall(settings.network_prefix)
+        cgroups.remove(cgroups.hierarchies(), settings.cgroup_parent)
         shutil.rmtree(root)
 
 
