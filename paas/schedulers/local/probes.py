@@ -20,6 +20,7 @@ OTHER_PROTOCOL_S = 2.0
 #: How long a process that listens may take for its first answer before it counts as ready all the same.
 ANSWER_TIMEOUT_S, ANSWER_POLL_S = 10.0, 0.1
 LOG_LINES = 20
+_CHUNK_BYTES, _ANSWER_CHUNKS = 65536, 32
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000")
 
@@ -73,13 +74,23 @@ def has_answered(engine: Engine, container: Container, probe: Probe, *, host: st
             connection.settimeout(ANSWER_POLL_S)
             for _ in range(int(ANSWER_TIMEOUT_S / ANSWER_POLL_S)):
                 try:
-                    return bool(connection.recv(1))
+                    has_begun = bool(connection.recv(_CHUNK_BYTES))
+                    _hear_out(connection)
+                    return has_begun
                 except TimeoutError:
                     if not engine.inspect(container.id).is_running:
                         return False
             return True
     except OSError:
         return False
+
+
+def _hear_out(connection: socket.socket) -> None:
+    """Take the rest of an answer of ordinary size, so that the app does not log a visitor who hung up."""
+    with contextlib.suppress(OSError):
+        for _ in range(_ANSWER_CHUNKS):
+            if not connection.recv(_CHUNK_BYTES):
+                return
 
 
 def is_listening(address: str, port: int) -> bool:
@@ -112,6 +123,9 @@ def _timeout(engine: Engine, container: Container, probe: Probe, process: str) -
     if probe.port in inside:
         said = f"{process} listens on port {probe.port} of its own loopback only, where nobody can reach it"
         remedy = "bind to 0.0.0.0 instead of 127.0.0.1"
+    elif probe.port in outside:
+        said = f"{process} listens on port {probe.port}, but this machine cannot reach it at {container.address}"
+        remedy = f"another network or firewall is in the way: ip route get {container.address}, then paas doctor"
     elif outside:
         said = f"{process} listens on port {', '.join(map(str, outside))}, not on $PORT ({probe.port})"
         remedy = "let it listen on $PORT"
