@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import itertools
@@ -95,6 +96,8 @@ def make_image(store: ImageStore) -> None:
 @functools.cache
 def compiled_server() -> Path:
     """Compile the web server once."""
-    binary = Path(tempfile.mkdtemp(prefix="paas-server-")) / "server"
+    directory = Path(tempfile.mkdtemp(prefix="paas-server-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    binary = directory / "server"
     subprocess.run(["gcc", "-static", "-O2", "-o", binary, SERVER], check=True)
     return binary
