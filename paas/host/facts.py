@@ -82,6 +82,7 @@ class Facts:
     inotify_instances: int
     open_files: int
     can_raise_limits: bool
+    #: True as well while no app has a network yet: the first one turns it on.
     is_forwarding: bool
     is_server_running: bool
 
@@ -117,7 +118,7 @@ def read_facts(paths: Paths, settings: Settings) -> Facts:
         inotify_instances=_number(Path("/proc/sys/fs/inotify/max_user_instances")),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         can_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
-        is_forwarding=_number(Path("/proc/sys/net/ipv4/ip_forward")) == 1,
+        is_forwarding=_number(Path("/proc/sys/net/ipv4/ip_forward")) == 1 or not _has_networks(settings.network_prefix),
         is_server_running=_answers(paths.socket),
     )
 
@@ -131,6 +132,10 @@ def _number(file: Path) -> int:
         return int(file.read_text())
     except (OSError, ValueError):
         return 0
+
+
+def _has_networks(prefix: str) -> bool:
+    return any(Path("/sys/class/net").glob(f"{prefix}b[0-9]*"))
 
 
 def _filesystems() -> frozenset[str]:

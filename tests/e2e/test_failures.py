@@ -29,7 +29,7 @@ def expect_rejected(repository: Repository, files: dict[str, str]) -> Result:
     pushed = repository.push("steady")
     repository.git("reset", "--hard", "-q", good).expect()
     assert pushed.code != 0, pushed.output
-    assert "pre-receive hook declined" in pushed.stderr
+    assert "[remote rejected] master -> master (" in pushed.stderr
     assert " !     " in pushed.stderr
     assert repository.instance.get("steady.localhost").text == "steady"
     assert repository.git("ls-remote", repository.remote("steady"), "master").stdout.split()[0] == good
@@ -91,6 +91,23 @@ def test_a_push_of_another_branch_does_not_deploy(instance: Instance, served: Re
     served.git("checkout", "-q", "master").expect()
     assert "master" in pushed.stderr
     assert instance.get("steady.localhost").text == "steady"
+
+
+def test_a_push_that_waited_for_its_own_ancestor_is_deployed_too(instance: Instance, app_name: str) -> None:
+    """Push, correct a typo, push again before the first is through."""
+    repository = instance.repository(app("first"))
+    second = instance.repository({})
+    second.git("pull", "-q", "--rebase=false", "--allow-unrelated-histories", str(repository.directory), "master").expect()
+    newest = second.commit(app("second"))
+    results: list[Result] = []
+    first_push = threading.Thread(target=lambda: results.append(repository.push(app_name)))
+    first_push.start()
+    wait_until("the first push has its turn", lambda: instance.paas("builds:list", app_name).output.count("running"))
+    second.push(app_name).expect()
+    first_push.join()
+    assert results[0].code == 0, results[0].output
+    assert instance.get(f"{app_name}.localhost").text == "second"
+    assert second.git("ls-remote", second.remote(app_name), "master").stdout.split()[0] == newest
 
 
 def test_two_pushes_at_once_are_queued(instance: Instance, app_name: str) -> None:
