@@ -20,7 +20,7 @@ from typing import Any
 #: What of our environment the command gets. The server has its own copy of this list and drops the rest.
 FORWARDED = frozenset({
     "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "PAAS_TRACE",
-    "GIT_PROTOCOL", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE",
+    "GIT_PROTOCOL",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
 #: Exit code when the server goes away before the command ends (sysexits.h, EX_UNAVAILABLE).

@@ -1,6 +1,6 @@
 """What git clients ask for over SSH: git-receive-pack, git-upload-pack, git-upload-archive. Not typed by people.
 
-The command becomes git itself, as the user who owns the repository; what a push deploys is decided in its pre-receive hook.
+The command becomes git itself, as the user who owns the repository; what a push deploys is decided in its proc-receive hook.
 """
 
 from __future__ import annotations

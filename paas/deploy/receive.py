@@ -1,13 +1,14 @@
-"""A push arrives: decide which ref deploys, deploy it, and let git move its refs only if that worked.
+"""A push arrives: decide which branch deploys, deploy it, and move the branch only if that worked.
 
-Called by the repository's pre-receive hook; an exception rejects the push.
+Called by the repository's proc-receive hook, which moves the branch itself: pre-receive could only reject a push, and git would
+then refuse one that waited in the queue, because the branch is no longer where its sender saw it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paas.context import Context
@@ -23,26 +24,29 @@ from paas.model.source import RefUpdate, Source
 USUAL_BRANCHES = ("main", "master")
 
 
-def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate], *, git_env: Mapping[str, str]) -> Release | None:
-    """Deploy what was pushed; on any error the push is rejected and the old release keeps serving.
+def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate]) -> RefUpdate | None:
+    """Deploy what was pushed and move its branch; on any error the push is rejected and the old release keeps serving.
 
-    `git_env` holds git's quarantine variables: the pushed objects are not in the repository yet.
-    Returns the new release, or None when no ref of the push deploys.
+    Returns the update whose branch was moved, or None when nothing of the push deploys; the rest is git's to move.
     """
     app = ctx.state.apps.get(app_name)
     update = deploying_update(app, updates)
     if update is None:
         _explain_no_deploy(ctx, app, updates)
         return None
+    repo = ctx.paths.repo(app.name)
     with app_turn(ctx, app.name, "git push"):
         app = ctx.state.apps.get(app_name)
         _refuse_locked(app)
+        present = git.resolve(repo, update.ref)
+        _refuse_overtaken(repo, update, present)
         if not app.deploy_branch:
             ctx.output.step(f"Set {update.branch} as deploy-branch")
-        with exported(ctx, app, update.new, git_env=git_env) as source:
-            live = deploy_source(ctx, app, source, cause="git push")
+        with exported(ctx, app, update.new) as source:
+            deploy_source(ctx, app, source, cause="git push")
+        git.move_branch(repo, update.ref, update.new, expected=present)
         ctx.state.apps.set_deploy_branch(app.name, update.branch)
-        return live
+        return update
 
 
 def rebuild(ctx: Context, app_name: str) -> Release:
@@ -66,13 +70,13 @@ def deploy_source(ctx: Context, app: App, source: Source, *, cause: str) -> Rele
 
 
 @contextlib.contextmanager
-def exported(ctx: Context, app: App, revision: str, *, git_env: Mapping[str, str] | None = None) -> Iterator[Source]:
+def exported(ctx: Context, app: App, revision: str) -> Iterator[Source]:
     """Check the revision out into a directory of its own, removed afterwards."""
     ctx.paths.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{app.name}-", dir=ctx.paths.work, ignore_cleanup_errors=True) as directory:
         tree = Path(directory) / "source"
-        git.export_tree(ctx.paths.repo(app.name), revision, tree, git_env=git_env)
-        yield Source(tree=tree, revision=revision, description=git.subject(ctx.paths.repo(app.name), revision, git_env=git_env))
+        git.export_tree(ctx.paths.repo(app.name), revision, tree)
+        yield Source(tree=tree, revision=revision, description=git.subject(ctx.paths.repo(app.name), revision))
 
 
 def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None:
@@ -94,6 +98,16 @@ def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None
 def _refuse_locked(app: App) -> None:
     if app.is_locked:
         raise Conflict(f"Deploys of {app.name} are locked", remedy=f"run: paas apps:unlock {app.name}")
+
+
+def _refuse_overtaken(repo: Path, update: RefUpdate, present: str) -> None:
+    """Raise Conflict when another push moved the branch meanwhile, unless this one builds on what is there now."""
+    seen = "" if update.is_create else update.old
+    if present != seen and not git.contains(repo, update.new, present):
+        raise Conflict(
+            f"{update.branch} was pushed by somebody else while this push waited",
+            remedy="look at it with git fetch, then push again",
+        )
 
 
 def _explain_no_deploy(ctx: Context, app: App, updates: Sequence[RefUpdate]) -> None:

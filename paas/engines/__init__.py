@@ -122,7 +122,7 @@ class Engine(Protocol):
         """Return the image's ENTRYPOINT. Raises NotFound."""
 
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
-        """Remove images that no reference, no container and not `keep` (ids) names, and layers that nothing uses; name those gone."""
+        """Remove images that no reference, container or `keep` (ids) names, and layers that nothing uses; name those gone."""
 
     def flush(self) -> None:
         """Write images to the disk: a power cut after this loses none of them."""

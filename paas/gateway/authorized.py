@@ -7,6 +7,7 @@ Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -46,3 +47,6 @@ class AuthorizedKeys:
                 self._read = version
         except FileNotFoundError:
             self._read, self._names = (0, 0, 0), {}  # no key has been added yet
+        except OSError as exc:
+            self._read, self._names = (0, 0, 0), {}
+            sys.stderr.write(f" !     SSH lets nobody in: could not read {self._file}: {exc.strerror}\n")

@@ -20,8 +20,6 @@ from paas.host.files import remove_tree
 from paas.host.run import find_tool, missing_tool, run
 from paas.output import trace
 
-#: What git tells its hooks about the pushed objects, which are not in the repository yet (githooks(5), pre-receive).
-QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE")
 #: Services of git's pack protocol, as clients name them (gitprotocol-pack(5)).
 SERVICES = ("git-receive-pack", "git-upload-pack", "git-upload-archive")
 #: The tree is exported whole: what the app's own .gitattributes would hide or rewrite belongs to release tarballs.
@@ -62,14 +60,14 @@ def ensure_repo(repo: Path, *, app: str, owner: str) -> None:
         _give(made, uid, gid)
 
 
-def export_tree(repo: Path, revision: str, destination: Path, *, git_env: Mapping[str, str] | None = None) -> None:
+def export_tree(repo: Path, revision: str, destination: Path) -> None:
     """Write the revision's whole tree into the new directory `destination`, modes and symlinks kept.
 
-    `git_env` holds the variables of QUARANTINE while a push is under way. Raises InvalidFile for submodules.
+    Raises InvalidFile for submodules.
     """
     destination.mkdir(parents=True)
     argv = ["git", "-c", "tar.umask=0022", "archive", "--format=tar", _as_revision(revision)]
-    archive = _execute(repo, argv, git_env, as_process=True)
+    archive = _execute(repo, argv, as_process=True)
     # GNU tar makes unsafe symlinks last and refuses '..', so a hostile tree stays inside the destination.
     unpack = ["tar", "--extract", "--no-same-owner", "--no-same-permissions", "--directory", str(destination)]
     try:
@@ -77,7 +75,7 @@ def export_tree(repo: Path, revision: str, destination: Path, *, git_env: Mappin
             run(unpack, stdin=archive.stdout.fileno())
         finally:
             archive.wait()  # when git failed, its words say more than tar's about an archive cut short
-        _refuse_submodules(repo, revision, destination, git_env)
+        _refuse_submodules(repo, revision, destination)
     except BaseException as exc:
         remove_tree(destination)
         if isinstance(exc, GitCommandError):
@@ -85,12 +83,12 @@ def export_tree(repo: Path, revision: str, destination: Path, *, git_env: Mappin
         raise
 
 
-def _refuse_submodules(repo: Path, revision: str, tree: Path, git_env: Mapping[str, str] | None) -> None:
+def _refuse_submodules(repo: Path, revision: str, tree: Path) -> None:
     """Raise InvalidFile if the tree links other repositories; an archive holds only empty directories for them."""
     modules = tree / ".gitmodules"
     if modules.is_symlink() or not modules.is_file():
         return
-    entries = _git(repo, "ls-tree", "-r", "-z", revision, git_env=git_env).split("\0")
+    entries = _git(repo, "ls-tree", "-r", "-z", revision).split("\0")
     links = [entry.partition("\t")[2] for entry in entries if entry.startswith(_GITLINK)]
     if links:
         raise InvalidFile(
@@ -99,16 +97,28 @@ def _refuse_submodules(repo: Path, revision: str, tree: Path, git_env: Mapping[s
         )  # fmt: skip
 
 
-def resolve(repo: Path, name: str, *, git_env: Mapping[str, str] | None = None) -> str:
+def resolve(repo: Path, name: str) -> str:
     """Return the commit that a branch, tag, abbreviation or HEAD names, or '' if there is none."""
     if not repo.exists() or not name or name.startswith("-"):
         return ""
-    return _git(repo, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", git_env=git_env, ok=(0, 1, 128))
+    return _git(repo, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", ok=(0, 1, 128))
 
 
-def subject(repo: Path, revision: str, *, git_env: Mapping[str, str] | None = None) -> str:
+def subject(repo: Path, revision: str) -> str:
     """Return the first line of the commit's message."""
-    return _git(repo, "log", "-1", "--format=%s", _as_revision(revision), "--", git_env=git_env)
+    return _git(repo, "log", "-1", "--format=%s", _as_revision(revision), "--")
+
+
+def contains(repo: Path, revision: str, ancestor: str) -> bool:
+    """Say whether the history of a revision holds a commit; any does when there is no such commit ('')."""
+    if not ancestor:
+        return True
+    return _git_status(repo, "merge-base", "--is-ancestor", ancestor, _as_revision(revision)) == 0
+
+
+def move_branch(repo: Path, ref: str, revision: str, *, expected: str) -> None:
+    """Let a branch name another commit, if it is still where it is expected ('': not there). Raises CommandFailed."""
+    _git(repo, "update-ref", "-m", "push", ref, _as_revision(revision), expected or "0" * len(revision))
 
 
 def refs(repo: Path) -> dict[str, str]:
@@ -133,12 +143,12 @@ def set_head(repo: Path, branch: str) -> None:
 def serve_pack(service: str, repo: Path, *, hooks: Path, env: Mapping[str, str]) -> NoReturn:
     """Become one of SERVICES on this process's stdin and stdout, as the repository's owner. Raises HostProblem.
 
-    `hooks` is where pre-receive is found: outside the repository, so that its owner cannot change it. `env` is for the hooks.
+    `hooks` is where proc-receive is found: outside the repository, so that its owner cannot change it. `env` is for the hooks.
     """
     program = find_tool("git")
     if program is None:
         raise missing_tool("git")
-    options = (*_RECEIVE_OPTIONS, "-c", f"core.hooksPath={hooks}") if service == "git-receive-pack" else ()
+    options = receive_options(hooks) if service == "git-receive-pack" else ()
     argv = ["git", *options, service.removeprefix("git-"), str(repo)]
     trace(" ".join(argv))
     identity = _as_owner(repo)
@@ -151,29 +161,35 @@ def serve_pack(service: str, repo: Path, *, hooks: Path, env: Mapping[str, str])
     os.execve(program, argv, {**_ENVIRONMENT, **env})
 
 
-def _git(repo: Path, *argv: str, git_env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> str:
-    status, out, err = _execute(repo, ["git", *argv], git_env, with_extended_output=True, with_exceptions=False)
+def receive_options(hooks: Path) -> tuple[str, ...]:
+    """Return how git receives a push: branches are moved by the proc-receive hook where there is one."""
+    moved_by_hook = ("-c", "receive.procReceiveRefs=refs/heads") if (hooks / "proc-receive").exists() else ()
+    return (*_RECEIVE_OPTIONS, "-c", f"core.hooksPath={hooks}", *moved_by_hook)
+
+
+def _git(repo: Path, *argv: str, ok: Sequence[int] = (0,)) -> str:
+    status, out, err = _execute(repo, ["git", *argv], with_extended_output=True, with_exceptions=False)
     if status not in ok:
         raise CommandFailed(["git", *argv], status, str(err).splitlines())
     return str(out) if status == 0 else ""
 
 
-def _execute(repo: Path, argv: list[str], git_env: Mapping[str, str] | None, **options: bool) -> Any:
+def _git_status(repo: Path, *argv: str) -> int:
+    status, _, _ = _execute(repo, ["git", *argv], with_extended_output=True, with_exceptions=False)
+    return int(status)
+
+
+def _execute(repo: Path, argv: list[str], **options: bool) -> Any:
     """Run git in the repository with the identity of its owner."""
     trace(" ".join(argv))
     git: Any = Git(repo)  # its overloads do not let options be passed through
-    return git.execute(argv, env=_ENVIRONMENT | _quarantine(git_env), **options, **_as_owner(repo))
+    return git.execute(argv, env=_ENVIRONMENT, **options, **_as_owner(repo))
 
 
 def _failed(exc: GitCommandError) -> CommandFailed:
     status = exc.status if isinstance(exc.status, int) else 1
     said = str(exc.stderr).strip().removeprefix("stderr: ").strip("'").splitlines()
     return CommandFailed(list(map(str, exc.command)), status, said)
-
-
-def _quarantine(git_env: Mapping[str, str] | None) -> dict[str, str]:
-    """Return those of the variables that only point git at objects; the rest could make it run programs."""
-    return {name: value for name, value in (git_env or {}).items() if name in QUARANTINE}
 
 
 def _as_revision(revision: str) -> str:

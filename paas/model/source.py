@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefUpdate:
-    """One line of git's pre-receive input, and who sent it."""
+    """One branch or tag that a push wants to move, and who sent it. All zeros: not there before, or not there after."""
 
     old: str
     new: str
@@ -18,6 +18,10 @@ class RefUpdate:
     @property
     def is_delete(self) -> bool:
         return set(self.new) == {"0"}
+
+    @property
+    def is_create(self) -> bool:
+        return set(self.old) == {"0"}
 
     @property
     def branch(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.samples import SERVER, app
-from harness import Instance, Repository, Result, run
+from harness import Instance, Repository, Result, run, wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -126,19 +126,19 @@ def test_export_holds_also_what_release_tarballs_leave_out(repo: Path, work: Wor
     assert (open_path / "tree" / "version.txt").read_text() == "$Format:%H$"
 
 
-def test_export_reads_objects_in_quarantine(repo: Path, work: Work, open_path: Path) -> None:
-    (work.directory / "new.txt").write_text("pushed a moment ago")
-    revision = work.commit("Add new.txt")
-    subprocess.run(["chmod", "-R", "a+rX", str(work.directory)], check=True)
-    quarantine = {
-        "GIT_OBJECT_DIRECTORY": str(work.directory / ".git" / "objects"),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(repo / "objects"),
-        "GIT_EXTERNAL_DIFF": "/bin/false",
-    }
-    git.export_tree(repo, revision, open_path / "tree", git_env=quarantine)
-    assert (open_path / "tree" / "new.txt").read_text() == "pushed a moment ago"
-    assert git.subject(repo, revision, git_env=quarantine) == "Add new.txt"
-    assert git.resolve(repo, revision) == ""
+def test_a_branch_moves_only_from_where_it_is_expected(repo: Path, work: Work) -> None:
+    first = work.commit("One")
+    work.push(repo)
+    second = work.commit("Two")
+    work.push(repo, "HEAD:refs/heads/other")
+    assert git.contains(repo, second, first)
+    assert not git.contains(repo, first, second)
+    assert git.contains(repo, first, "")
+    with pytest.raises(CommandFailed):
+        git.move_branch(repo, "refs/heads/master", second, expected="")
+    git.move_branch(repo, "refs/heads/master", second, expected=first)
+    git.move_branch(repo, "refs/heads/new", first, expected="")
+    assert (git.resolve(repo, "master"), git.resolve(repo, "new")) == (second, first)
 
 
 def test_export_of_an_unknown_revision_leaves_nothing(repo: Path, open_path: Path) -> None:

@@ -11,7 +11,7 @@ def test_a_locked_app_takes_no_push_and_no_rebuild(ctx):
     apps.create(ctx, "shop")
     apps.set_locked(ctx, "shop", True)
     with pytest.raises(Conflict, match="Deploys of shop are locked"):
-        receive.receive(ctx, "shop", [PUSH], git_env={})
+        receive.receive(ctx, "shop", [PUSH])
     with pytest.raises(Conflict, match="Deploys of shop are locked"):
         receive.rebuild(ctx, "shop")
     assert ctx.state.builds.list("shop") == ()
