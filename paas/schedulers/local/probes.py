@@ -19,7 +19,11 @@ CONNECT_TIMEOUT_S = 1.0
 OTHER_PROTOCOL_S = 2.0
 #: How long a process that listens may take for its first answer before it counts as ready all the same.
 ANSWER_TIMEOUT_S, ANSWER_POLL_S = 10.0, 0.1
+#: The exit code and the last lines are written a moment after the process's end.
+EXIT_CODE_TIMEOUT_S = 5.0
 LOG_LINES = 20
+#: After its end a process's exit code and last output take a moment to be written down.
+LAST_WORDS_S = 3.0
 _CHUNK_BYTES, _ANSWER_CHUNKS = 65536, 32
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000")
@@ -38,8 +42,10 @@ def wait_until_ready(
     while True:
         present = engine.inspect(container.id)
         if not present.is_running:
-            said = f"{process} {how_it_ended(present)}"
-            raise failure(engine, present, said, remedy="its last lines are above; fix it and try again")
+            engine.wait(container.id, timeout_s=EXIT_CODE_TIMEOUT_S)
+            ended = engine.inspect(container.id)
+            said = f"{process} {how_it_ended(ended)}"
+            raise failure(engine, ended, said, remedy="its last lines are above; fix it and try again")
         if is_ready(probe, present, uptime_s=now() - started):
             if probe.kind is not ProbeKind.LISTENING or has_answered(engine, present, probe, host=host):
                 return

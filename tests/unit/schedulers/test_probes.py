@@ -25,12 +25,21 @@ STOPPED = replace(RUNNING, status=ContainerStatus.STOPPED, exit_code=3)
 
 @dataclass
 class OneContainer:
-    """An engine with one container whose state the test sets."""
+    """An engine with one container whose state the test sets; `exit_code` is known only to who waits for it."""
 
     container: Container = RUNNING
+    exit_code: int | None = None
+
+    def wait(self, container: str, *, timeout_s: float = 0) -> int | None:
+        if self.exit_code is not None:
+            self.container = replace(self.container, exit_code=self.exit_code)
+        return self.container.exit_code
 
     def inspect(self, container: str) -> Container:
         return self.container
+
+    def wait(self, container: str, *, timeout_s: float = 0) -> int | None:
+        return self.container.exit_code
 
     def logs(self, container: str, *, lines: int = 0) -> list[LogLine]:
         return [LogLine(at=0, stream="stderr", text="SyntaxError: oops")]
@@ -155,3 +164,9 @@ def test_listening_ports_are_read_from_the_processes_own_namespace():
     with server(lambda connection: None) as port:
         assert ("0100007F", port) in listening_ports(os.getpid())
     assert listening_ports(2**22 + 1) == ()
+
+
+def test_the_exit_code_is_waited_for():
+    just_ended = replace(RUNNING, status=ContainerStatus.STOPPED, exit_code=None)
+    with pytest.raises(DeployFailed, match="web.1 exited with status 7 instead of staying up"):
+        wait(OneContainer(container=just_ended, exit_code=7), 1, Clock())
