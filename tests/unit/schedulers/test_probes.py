@@ -38,9 +38,6 @@ class OneContainer:
     def inspect(self, container: str) -> Container:
         return self.container
 
-    def wait(self, container: str, *, timeout_s: float = 0) -> int | None:
-        return self.container.exit_code
-
     def logs(self, container: str, *, lines: int = 0) -> list[LogLine]:
         return [LogLine(at=0, stream="stderr", text="SyntaxError: oops")]
 
