@@ -26,6 +26,16 @@ install_packages() {
     apt-get -qq -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Git's hooks and containers run as other users, who must be able to read the program: of a private checkout test a copy.
+leave_private_checkout() {
+    ! runuser -u paas -- test -r "$PWD/paas/cli/main.py" -a -x "$PWD/buildpacks/python/bin/build" || return 0
+    echo "-----> Testing a copy of $PWD, which other users cannot read"
+    rm -rf "$PAAS_TEST_ROOT/checkout"
+    cp -r . "$PAAS_TEST_ROOT/checkout"
+    chmod -R go+rX "$PAAS_TEST_ROOT/checkout"
+    cd "$PAAS_TEST_ROOT/checkout"
+}
+
 # The tests run the checkout itself: an editable install in an environment outside of it.
 install_program() {
     local locks; locks=$(cat vagrant/requirements.lock tests/requirements.lock pyproject.toml | sha256sum)
@@ -54,6 +64,7 @@ build_stack() {
 
 mkdir -p "$PAAS_TEST_ROOT"
 install_packages
+leave_private_checkout
 install_program
 build_stack
 
