@@ -1,14 +1,16 @@
-"""An executor with commands that the tests bring along, and an SSH gateway before it: our processes without the product's work."""
+"""An executor with commands that the tests bring along, and an SSH gateway before it: our processes without the product."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -61,12 +63,14 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
         case [service, repository] if service in git.SERVICES:
             serve_pack(service, repository, identity)
         case ["descriptors"]:
-            print(sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")))
+            print(sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists()))
         case ["ps:sleep" | "logs:sleep", seconds, mark]:
             Path(mark).with_suffix(".pid").write_text(str(os.getpid()))
             try:
                 print("sleeping", flush=True)
-                time.sleep(float(seconds))
+                until = time.monotonic() + float(seconds)
+                while time.monotonic() < until:
+                    time.sleep(0.01)  # a signal just before a long sleep would be seen only after it
             except KeyboardInterrupt:
                 Path(mark).write_text("interrupted")
                 raise
@@ -98,7 +102,8 @@ class Served:
     def paas(self, *argv: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run a command through the client."""
         return subprocess.run(
-            [sys.executable, "-c", CLIENT, *argv], env=self.env, capture_output=True, text=True, timeout=60, errors="surrogateescape", **options,  # type: ignore[call-overload]
+            [sys.executable, "-c", CLIENT, *argv], env=self.env, capture_output=True, text=True, timeout=60,
+            errors="surrogateescape", **options,  # type: ignore[call-overload]
         )  # fmt: skip
 
     def start(self, *argv: str, **options: object) -> subprocess.Popen[str]:
@@ -153,8 +158,9 @@ class Sshd:
 
     def argv(self, *options: str, user: str = "paas", key: Path | None = None) -> list[str]:
         return [
-            "ssh", "-F", "none", "-p", str(self.port), "-i", str(key or self.key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-            "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.run_dir}/known_hosts", "-o", "LogLevel=ERROR",
+            "ssh", "-F", "none", "-p", str(self.port), "-i", str(key or self.key), "-o", "IdentitiesOnly=yes",
+            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.run_dir}/known_hosts",
+            "-o", "LogLevel=ERROR",
             *options, f"{user}@127.0.0.1",
         ]  # fmt: skip
 
@@ -213,12 +219,15 @@ def gateway(run_dir: Path, **settings: object) -> Iterator[Sshd]:
         process.wait()
 
 
-def open_to_all(path: Path) -> Path:
-    """Let other users reach a directory of pytest's."""
-    for directory in (path, *path.parents):
-        if directory.name.startswith("pytest-") or directory == path:
-            directory.chmod(0o755)
-    return path
+@contextlib.contextmanager
+def open_directory() -> Iterator[Path]:
+    """Make a directory that other users may reach, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def end(pid: int) -> None:

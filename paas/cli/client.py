@@ -55,7 +55,8 @@ def open_command(path: str, request: Mapping[str, Any], descriptors: Sequence[in
         connection.connect(path)
         line = json.dumps(request).encode() + b"\n"
         sent = socket.send_fds(connection, [line], descriptors)
-        connection.sendall(line[sent:])
+        if sent < len(line):  # even nothing cannot be sent to a server that has refused already
+            connection.sendall(line[sent:])
     except BaseException:
         connection.close()
         raise

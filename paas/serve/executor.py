@@ -73,7 +73,8 @@ class Executor:
 
     def _turn(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
-            if key.data is not None:
+            # An event before this one may have ended its session.
+            if key.data is not None and self._selector.get_map().get(key.fd) is key:
                 key.data()
 
     # -- a client comes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from serving import Served, Sshd, executor, gateway, open_to_all
+
+from serving import Served, Sshd, executor, gateway, open_directory
 
 HOOK = """#!/bin/sh
 # Says who pushes, reads the pushed objects where they are in quarantine, refuses branches called refuse.
@@ -20,16 +20,16 @@ done
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served() -> Iterator[Served]:
     """A running executor with commands of the tests, and a hook for pushes."""
-    base = open_to_all(tmp_path)
-    (base / "hooks").mkdir()
-    (base / "hooks" / "pre-receive").write_text(HOOK)
-    (base / "hooks" / "pre-receive").chmod(0o755)
-    (base / "done").mkdir()
-    (base / "done").chmod(0o777)
-    with executor(base) as running:
-        yield running
+    with open_directory() as base:
+        (base / "hooks").mkdir()
+        (base / "hooks" / "pre-receive").write_text(HOOK)
+        (base / "hooks" / "pre-receive").chmod(0o755)
+        (base / "done").mkdir()
+        (base / "done").chmod(0o777)
+        with executor(base) as running:
+            yield running
 
 
 @pytest.fixture

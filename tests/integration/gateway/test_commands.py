@@ -14,6 +14,7 @@ import termios
 from pathlib import Path
 
 import pytest
+
 from serving import Served, Sshd, authorize, eventually, gateway, make_key
 
 pytestmark = pytest.mark.integration
@@ -29,7 +30,8 @@ def test_streams_and_exit_code_pass_through(sshd: Sshd) -> None:
 def test_words_are_split_as_a_shell_would(sshd: Sshd) -> None:
     assert sshd.ssh("echo", "'a  b'", '"c"', "d\\ e").stdout == "a  b c d e\n"
     unbalanced = sshd.ssh("echo", "'a")
-    assert (unbalanced.returncode, unbalanced.stderr.splitlines()[0]) == (2, " !     Could not read the command: No closing quotation")
+    assert unbalanced.returncode == 2
+    assert unbalanced.stderr.splitlines()[0] == " !     Could not read the command: No closing quotation"
 
 
 def test_the_key_says_who_it_is_and_is_no_administrator(sshd: Sshd) -> None:
@@ -113,7 +115,8 @@ def test_other_kinds_of_keys_come_in(sshd: Sshd, tmp_path: Path, options: list[s
 
 
 def test_weak_keys_and_signatures_stay_out(sshd: Sshd, tmp_path: Path) -> None:
-    authorize(sshd.run_dir, weak=make_key(tmp_path / "weak", "-t", "rsa", "-b", "1024"), carol=make_key(tmp_path / "carol", "-t", "rsa"))
+    weak = make_key(tmp_path / "weak", "-t", "rsa", "-b", "1024")
+    authorize(sshd.run_dir, weak=weak, carol=make_key(tmp_path / "carol", "-t", "rsa"))
     assert sshd.ssh("whoami", key=tmp_path / "weak", options=["-o", "RequiredRSASize=1024"]).returncode == 255
     assert sshd.ssh("whoami", key=tmp_path / "carol", options=["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"]).returncode == 255
 

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from serving import Sshd, eventually
 
 pytestmark = pytest.mark.integration

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from serving import Served, executor, open_to_all
+
+from serving import Served, executor, open_directory
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served() -> Iterator[Served]:
     """A running executor with commands of the tests."""
-    with executor(open_to_all(tmp_path)) as running:
+    with open_directory() as base, executor(base) as running:
         yield running

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from serving import CLIENT, Served, eventually
 
 pytestmark = pytest.mark.integration
@@ -31,7 +32,8 @@ def test_no_server_is_told_apart_from_every_exit_code(served: Served) -> None:
     os.kill(served.pid, signal.SIGKILL)
     os.waitpid(served.pid, 0)
     assert served.paas("echo").returncode == 250
-    assert subprocess.run([sys.executable, "-c", CLIENT], env={**os.environ, "PAAS_RUN": "/nonexistent"}, check=False).returncode == 250
+    env = {**os.environ, "PAAS_RUN": "/nonexistent"}
+    assert subprocess.run([sys.executable, "-c", CLIENT], env=env, check=False).returncode == 250
 
 
 def test_root_is_the_administrator(served: Served) -> None:
