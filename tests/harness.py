@@ -349,6 +349,7 @@ def _listens(port: int) -> bool:
 def loop_disk(size_mb: int) -> Iterator[Path]:
     """Yield a directory on a small ext4 disk of its own."""
     base = Path(tempfile.mkdtemp(prefix="ptd", dir="/tmp"))
+    base.chmod(0o755)  # the gateway, which is not root, looks for keys in there
     image, target = base / "disk.img", base / "d"
     target.mkdir()
     with image.open("wb") as stream:

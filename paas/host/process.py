@@ -8,7 +8,7 @@ import pwd
 import select
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from paas.errors import HostProblem
 
@@ -46,19 +46,26 @@ def become(user: str) -> None:
     _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def notify_service_manager(state: str) -> None:
-    """Tell systemd, if it started us, e.g. READY=1 (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
+def take_service_manager() -> Callable[[str], None]:
+    """Return how to tell systemd, if it started us, e.g. READY=1 (sd_notify(3)).
+
+    Its address is taken out of the environment: crun would take it for the container's.
+    """
+    address = os.environ.pop("NOTIFY_SOCKET", "")
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        try:
-            notifier.connect(address)
-            notifier.sendall(state.encode())
-        except OSError:
-            pass  # a service manager that does not listen loses nothing of ours
+
+    def notify(state: str) -> None:
+        if not address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+            try:
+                notifier.connect(address)
+                notifier.sendall(state.encode())
+            except OSError:
+                pass  # a service manager that does not listen loses nothing of ours
+
+    return notify
 
 
 def close_descriptors(*, keep: Sequence[int]) -> None:

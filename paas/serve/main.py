@@ -24,7 +24,7 @@ from paas import plugins
 from paas.context import Context, Identity
 from paas.errors import Conflict, HostProblem
 from paas.host.files import last_lines
-from paas.host.process import notify_service_manager, rename_process, wait_for_end
+from paas.host.process import rename_process, take_service_manager, wait_for_end
 from paas.output import Output
 from paas.serve.addresses import local_socket, only_server, server_pid, ssh_socket
 from paas.serve.boot import bring_back
@@ -41,6 +41,7 @@ _HEAVY = ("sqlite3", "jinja2", "git", "pyroute2")
 def serve(ctx: Context, *, on_ready: Callable[[], None] = lambda: None) -> None:
     """Be the server until SIGTERM. Raises Conflict when one runs already, HostProblem when an address is taken."""
     rename_process("paas-serve")
+    notify = take_service_manager()
     os.umask(0o022)
     os.chdir("/")
     for directory in (ctx.paths.run, ctx.paths.root, ctx.paths.etc):
@@ -51,10 +52,10 @@ def serve(ctx: Context, *, on_ready: Callable[[], None] = lambda: None) -> None:
         wait_for(fork_worker("boot", lambda: bring_back(ctx)))
         family = Family(_children(ctx, local, ssh), stop)
         family.start()
-        notify_service_manager("READY=1")
+        notify("READY=1")
         on_ready()
         family.watch()
-        notify_service_manager("STOPPING=1")
+        notify("STOPPING=1")
         family.stop()
 
 
