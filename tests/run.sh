@@ -7,7 +7,9 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PAAS_TEST_ROOT=${PAAS_TEST_ROOT:-/var/tmp/paas-tests}
-readonly VENV=$PAAS_TEST_ROOT/venv STACK=$PAAS_TEST_ROOT/stack
+# One environment for each checkout and set of locks, so that two runs do not take it from each other.
+LOCKS=$(cat vagrant/requirements.lock tests/requirements.lock pyproject.toml - <<<"$PWD" | sha256sum | cut -c1-12)
+readonly VENV=$PAAS_TEST_ROOT/venv-$LOCKS STACK=$PAAS_TEST_ROOT/stack
 readonly PACKAGES=(openssh-server chromium chromium-driver wrk shellcheck)
 exec </dev/null
 
@@ -38,8 +40,7 @@ leave_private_checkout() {
 
 # The tests run the checkout itself: an editable install in an environment outside of it.
 install_program() {
-    local locks; locks=$(cat vagrant/requirements.lock tests/requirements.lock pyproject.toml | sha256sum)
-    [[ $(cat "$VENV/locks" 2>/dev/null) != "$locks$PWD" ]] || return 0
+    [[ ! -e $VENV/complete ]] || return 0
     echo "-----> Making the test environment $VENV"
     rm -rf "$VENV"
     local python=/usr/bin/python3
@@ -48,7 +49,7 @@ install_program() {
     "$VENV/bin/pip" install -q --disable-pip-version-check --require-hashes -r vagrant/requirements.lock
     "$VENV/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/requirements.lock
     "$VENV/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
-    printf %s "$locks$PWD" >"$VENV/locks"
+    touch "$VENV/complete"
 }
 
 build_stack() {
