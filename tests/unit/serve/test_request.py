@@ -1,34 +1,82 @@
+"""What clients may ask, and how SSH command lines are read."""
+
 from __future__ import annotations
 
 import json
 
 import pytest
 
-from paas.errors import PermissionRefused
-from paas.serve.request import Origin, parse_request
+from paas.errors import PermissionRefused, UsageError
+from paas.serve.request import Origin, Request, parse_request
 
 
-def from_ssh(command: str):
+def over_ssh(command: str) -> Request:
     return parse_request(json.dumps({"command": command, "as": "alice"}).encode())
 
 
-def test_a_line_from_ssh_is_split_as_a_shell_would():
-    request = from_ssh("config:set shop 'A=x y' B=\"it's\"")
-    assert request.argv == ("config:set", "shop", "A=x y", "B=it's")
-    assert request.origin is Origin.SSH
-    assert from_ssh("").argv == ("help",)
+def test_local_request_is_taken_as_it_is() -> None:
+    line = json.dumps({"argv": ["config:set", "shop", "A=b c\n"], "cwd": "/tmp", "env": {"TERM": "xterm", "EVIL": "1"}}).encode()
+    assert parse_request(line) == Request(
+        argv=("config:set", "shop", "A=b c\n"), origin=Origin.LOCAL, identity="", cwd="/tmp", env={"TERM": "xterm"}
+    )
 
 
-@pytest.mark.parametrize("front", ["", "--quiet ", "--trace --force ", "--app shop ", "-a shop -q ", "--app=shop "])
-def test_what_our_own_parts_run_is_refused_whatever_stands_in_front(front):
-    for command in ("git:hook shop", "serve --stop", "ssh-command alice"):
-        with pytest.raises(PermissionRefused):
-            from_ssh(front + command)
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("", ("help",)),
+        ("  ", ("help",)),
+        ("apps:list", ("apps:list",)),
+        ("config:set shop 'A=b c' B=\"d e\" C=f\\ g", ("config:set", "shop", "A=b c", "B=d e", "C=f g")),
+        ("git-receive-pack '/shop.git'", ("git-receive-pack", "/shop.git")),
+        ("git receive-pack 'shop'", ("git-receive-pack", "shop")),
+        ("git upload-pack 'shop'", ("git-upload-pack", "shop")),
+        ("git:report shop", ("git:report", "shop")),
+        ("run shop sh -c 'echo $HOME; ls | wc'", ("run", "shop", "sh", "-c", "echo $HOME; ls | wc")),
+        ("config:set shop 'A=line\none'", ("config:set", "shop", "A=line\none")),
+    ],
+)
+def test_ssh_command_is_split_as_a_shell_would(command: str, argv: tuple[str, ...]) -> None:
+    assert over_ssh(command).argv == argv
 
 
-@pytest.mark.parametrize("front", ["", "--quiet ", "--app shop ", "-a shop --trace ", "--app=shop "])
-def test_options_in_front_change_nothing_about_what_a_command_is(front):
-    assert from_ssh(f"{front}ps:restart shop").topic == "ps"
-    assert from_ssh(f"{front}ps:restart shop").survives_hangup
-    assert not from_ssh(f"{front}logs shop -t").survives_hangup
-    assert not from_ssh(f"{front}logs shop -t").may_change_apps
+def test_bytes_that_are_no_text_survive() -> None:
+    assert over_ssh("echo a\udcff").argv == ("echo", "a\udcff")
+
+
+@pytest.mark.parametrize("command", ["git:hook shop", "serve --stop", "ssh-command root"])
+def test_internal_commands_are_not_for_users(command: str) -> None:
+    with pytest.raises(PermissionRefused):
+        over_ssh(command)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"x", b"[]", b"1", b"{}", b'{"argv": "ls"}', b'{"argv": [1]}', b'{"argv": [], "env": 1}', b"\xff"]
+)
+def test_nonsense_is_refused(line: bytes) -> None:
+    with pytest.raises(UsageError):
+        parse_request(line)
+
+
+def test_unbalanced_quotes_are_explained() -> None:
+    with pytest.raises(UsageError, match="No closing quotation"):
+        over_ssh("echo 'a")
+
+
+@pytest.mark.parametrize(
+    ("argv", "survives", "changes"),
+    [
+        (("git-receive-pack", "shop"), True, True),
+        (("git:hook", "shop"), True, True),
+        (("ps:scale", "shop", "web=2"), True, True),
+        (("--quiet", "config:set", "shop", "A=b"), True, True),
+        (("git-upload-pack", "shop"), False, False),
+        (("logs", "shop", "-t"), False, False),
+        (("run", "shop", "bash"), False, False),
+        (("container:exec", "x", "sh"), False, True),
+        ((), False, False),
+    ],
+)
+def test_what_changes_something_survives_its_client(argv: tuple[str, ...], survives: bool, changes: bool) -> None:
+    request = Request(argv=argv)
+    assert (request.survives_hangup, request.may_change_apps) == (survives, changes)
