@@ -390,7 +390,7 @@ def test_routes_are_right_after_nginx_was(how: str, machine: Machine, backends: 
     shutil.rmtree(machine.paths.run, ignore_errors=True)  # as after a reboot
     machine.start_nginx()
     assert machine.get() == (200, str(backends[1].port))
-    assert machine.proxy.in_flight("shop", backends[1]) == 0
+    wait_until("none is in flight", lambda: machine.proxy.in_flight("shop", backends[1]) == 0)
     assert machine.proxy.apply(machine.vhost(), {5000: backends[2:3]}) is False
     assert machine.get() == (200, str(backends[2].port))
 
