@@ -40,8 +40,9 @@ SETTLE_S = 0.05
 RETIRE_S = 0.15
 #: When a command holds the app's turn.
 RETRY_S = 0.5
-#: Logs are rotated and images collected so often, for the first time so long after the start.
-LOGS_S, IMAGES_S, FIRST_CHORE_S = 60.0, 86400.0, 300.0
+#: Logs are rotated, leftovers of killed commands removed and images collected so often, the last for the first time so long
+#: after the start.
+LOGS_S, REPAIR_S, IMAGES_S, FIRST_CHORE_S = 60.0, 30.0, 86400.0, 300.0
 #: Workers at once; their probes mostly wait.
 MAX_WORKERS = 8
 #: Exit code of a worker that found the app's turn taken (sysexits.h, EX_TEMPFAIL).
@@ -85,6 +86,7 @@ class Supervisor:
         first = time.monotonic() + FIRST_CHORE_S
         self._chores = (
             Chore(name="logs", work=self._keep_logs, every_s=LOGS_S, due_at=time.monotonic() + LOGS_S),
+            Chore(name="repair", work=self._repair, every_s=REPAIR_S, due_at=time.monotonic() + REPAIR_S),
             Chore(name="images", work=lambda: gc.collect(self._ctx), every_s=IMAGES_S, due_at=first),
         )
 
@@ -212,6 +214,10 @@ class Supervisor:
     def _retire(self) -> None:
         if self._retirement.step(self._ctx):
             self._retire_at = time.monotonic() + RETIRE_S
+
+    def _repair(self) -> None:
+        for done in self._ctx.engine.repair():
+            self._ctx.output.step(done)
 
     def _keep_logs(self) -> None:
         self._ctx.engine.rotate_logs()

@@ -107,7 +107,7 @@ def test_a_killed_push_leaves_the_old_release_and_the_next_push_works(fresh_inst
     assert not pushing.is_alive()
     assert results[0].code != 0
     assert instance.get("shop.localhost").text == "old"
-    wait_until("the build has ended", lambda: instance_has_no_build(instance))
+    wait_until("the build has ended", lambda: instance_has_no_build(instance), timeout_s=60)
     (repository.directory / "Dockerfile").unlink()
     repository.commit(app("next"))
     repository.push("shop").expect()
