@@ -7,9 +7,7 @@ from enum import StrEnum
 
 
 class ProbeKind(StrEnum):
-    LISTENING = "listening"  # a TCP connect to the port succeeds
-    HTTP = "http"  # GET path answers 2xx
-    COMMAND = "command"  # exec exits 0
+    LISTENING = "listening"  # a TCP connect to the port succeeds, and a GET of `path` gets some answer
     UPTIME = "uptime"  # still running after a while
 
 
@@ -20,7 +18,6 @@ class Probe:
     kind: ProbeKind
     port: int = 0
     path: str = "/"
-    command: tuple[str, ...] = ()
     timeout_s: float = 60.0
     interval_s: float = 0.005
     uptime_s: float = 1.0

@@ -54,8 +54,8 @@ def parse_port_map(text: str) -> PortMap:
     parts = text.split(":")
     if len(parts) != 3 or not parts[1].isdecimal() or not parts[2].isdecimal():
         raise InvalidInput(f"'{text}' is not a port map", remedy="write scheme:host-port:container-port, e.g. http:80:5000")
-    if parts[0] not in ("http", "https"):
-        raise InvalidInput(f"'{parts[0]}' is not a scheme that is routed", remedy="use http or https")
+    if parts[0] != "http":
+        raise InvalidInput(f"'{parts[0]}' is not a scheme that is routed", remedy=f"use http:{parts[1]}:{parts[2]}")
     host, container = int(parts[1]), int(parts[2])
     for port in (host, container):
         if not 1 <= port <= 65535:
