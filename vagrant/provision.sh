@@ -130,6 +130,8 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     quietly apt-get -o DPkg::Lock::Timeout=600 update
     quietly apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
+    # The package's welcome page would answer for every unknown host; a site of yours was there before nginx was installed by us.
+    [[ " ${missing[*]} " != *" nginx-light "* ]] || rm -f /etc/nginx/sites-enabled/default
 }
 
 create_user() {
