@@ -14,16 +14,22 @@ import click
 from paas.context import Context
 from paas.deploy import apps
 from paas.host import git
+from paas.host.files import require_space
 from paas.host.git import SERVICES
 from paas.model.app import parse_app_name
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "GIT_PROTOCOL", "PAAS_TRACE")
 
 
+#: Room that a push needs at the least: its objects, a checkout, a log.
+PUSH_BYTES = 32 << 20
+
+
 @click.pass_obj
 def _serve(ctx: Context, service: str, repository: str) -> None:
     name = app_name(repository)
     if service == "git-receive-pack":
+        require_space(ctx.paths.root, PUSH_BYTES)  # git itself would only say "unpacker error"
         app = apps.ensure(ctx, name)
     else:
         app = ctx.state.apps.get(name)

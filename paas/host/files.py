@@ -43,6 +43,15 @@ def disk_problem(exc: OSError, path: Path) -> HostProblem:
     return HostProblem(f"Could not write {path}: {exc.strerror or exc}", remedy="run: paas doctor")
 
 
+def require_space(directory: Path, needed_bytes: int) -> None:
+    """Raise HostProblem if the directory's disk has less left than is needed."""
+    free = shutil.disk_usage(directory).free
+    if free < needed_bytes:
+        raise HostProblem(
+            f"The disk is full: {free >> 20} MiB are left for {directory}", remedy="free some space, e.g. with: paas image:prune"
+        )
+
+
 def remove_tree(path: Path) -> None:
     """Remove a directory tree; a missing one is fine. Links are removed, never followed."""
     try:

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from paas.errors import Conflict, HostProblem
-from paas.host.files import atomic_write, flock, lock_holder, move_tree, remove_tree
+from paas.host.files import atomic_write, flock, lock_holder, move_tree, remove_tree, require_space
 
 
 def test_an_atomic_write_replaces_the_file_and_sets_its_mode(tmp_path):
@@ -72,3 +72,9 @@ def test_removing_a_tree_never_follows_a_link(tmp_path):
     remove_tree(tmp_path / "gone")
     remove_tree(tmp_path / "gone")
     assert (tmp_path / "kept/file").exists()
+
+
+def test_too_little_space_is_told_before_anything_is_begun(tmp_path):
+    require_space(tmp_path, 1)
+    with pytest.raises(HostProblem, match="The disk is full"):
+        require_space(tmp_path, 1 << 60)
