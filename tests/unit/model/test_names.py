@@ -51,7 +51,9 @@ def test_a_port_map_is_parsed():
     assert parse_port_map("http:80:5000") == PortMap(scheme="http", host=80, container=5000)
 
 
-@pytest.mark.parametrize("text", ["", "80", "http:80", "tcp:80:5000", "https:443:5000", "http:0:5000", "http:80:65536", "http:a:5000"])
+@pytest.mark.parametrize(
+    "text", ["", "80", "http:80", "tcp:80:5000", "https:443:5000", "http:0:5000", "http:80:65536", "http:a:5000"]
+)
 def test_a_wrong_port_map_is_refused(text):
     with pytest.raises(InvalidInput):
         parse_port_map(text)
