@@ -29,3 +29,20 @@ def test_links_between_documents_lead_somewhere() -> None:
         if not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_trigger_has_a_sample_and_a_line_in_the_list_of_hooks() -> None:
+    code = "".join(file.read_text() for file in sorted((ROOT / "paas" / "deploy").glob("*.py")))
+    triggers = set(re.findall(r'run_hook\(ctx, "([a-z-]+)"', code))
+    listed = set(re.findall(r"^\| `([a-z-]+)` \| app", (ROOT / "hooks" / "README.md").read_text(), re.MULTILINE))
+    samples = {file.stem for file in (ROOT / "hooks").glob("*.sample")}
+    assert triggers == listed == samples
+    assert triggers
+
+
+def test_every_command_that_is_named_exists() -> None:
+    from paas.cli.root import all_commands
+
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("hooks/*"), *ROOT.glob("paas/**/*.py")]
+    named = {name for file in texts for name in re.findall(r"\bpaas ([a-z-]+:[a-z-]+)", file.read_text())}
+    assert sorted(named - all_commands().keys()) == []
