@@ -15,7 +15,7 @@ from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.errors import Conflict, InvalidInput, PaasError, TaskFailed
 from paas.model.app import App
-from paas.model.container import LABEL_INDEX, LABEL_TYPE, Container
+from paas.model.container import Container, process_of
 from paas.model.process import RELEASE, WEB, ProcessId, default_formation
 from paas.model.release import Release, ReleaseStatus
 from paas.schedulers import Deployment
@@ -137,9 +137,9 @@ def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
     deployment = current_deployment(ctx, app)
     if deployment is None:
         return ()
-    running = {_process_of(c) for c in ctx.scheduler.serving(deployment)}
+    running = {process_of(c) for c in ctx.scheduler.serving(deployment)}
     last_exit = {
-        _process_of(c): c.exit_code
+        process_of(c): c.exit_code
         for c in sorted(ctx.scheduler.obsolete(deployment, app), key=lambda c: c.created_at)
         if not c.is_running
     }  # fmt: skip
@@ -161,7 +161,7 @@ def reconcile(ctx: Context, app_name: str, *, only: Collection[ProcessId] | None
                 _route_to_nothing(ctx, app)
             return ()
         routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment))
-        running = {_process_of(c) for c in ctx.scheduler.serving(deployment)}
+        running = {process_of(c) for c in ctx.scheduler.serving(deployment)}
         for process in deployment.wanted():
             if process in running or (only is not None and process not in only):
                 continue
@@ -206,7 +206,3 @@ def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) ->
     for name in types:
         if name not in known:
             raise InvalidInput(f"{name} is not a process type of {app.name}", remedy=f"it has: {', '.join(known) or 'none'}")
-
-
-def _process_of(container: Container) -> ProcessId:
-    return ProcessId(type=container.labels.get(LABEL_TYPE, ""), index=int(container.labels.get(LABEL_INDEX, "0")))

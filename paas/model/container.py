@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from paas.model.process import ProcessId
+
 
 class ContainerStatus(StrEnum):
     CREATED = "created"
@@ -133,3 +135,9 @@ LABEL_APP, LABEL_RELEASE, LABEL_TYPE, LABEL_INDEX, LABEL_KIND = (
 )  # fmt: skip
 #: Values of LABEL_KIND.
 KIND_PROCESS, KIND_RUN, KIND_BUILD, KIND_TASK = "process", "run", "build", "task"
+
+
+def process_of(container: Container) -> ProcessId:
+    """Return which process of the formation a container is; index 0 for one that is none."""
+    index = container.labels.get(LABEL_INDEX, "")
+    return ProcessId(type=container.labels.get(LABEL_TYPE, ""), index=int(index) if index.isdecimal() else 0)

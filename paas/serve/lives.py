@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from paas.deploy.rollout import Missing
-from paas.model.container import LABEL_INDEX, LABEL_TYPE, Container
+from paas.model.container import Container, process_of
 from paas.model.process import ProcessId
 from paas.schedulers import Deployment
 from paas.serve.restarts import History, RestartPolicy, ended, next_start, restarted, running
@@ -58,9 +58,3 @@ class Lives:
         lives = {p: (deployment.release.version, deployment.generations.get(p.type, 0)) for p in deployment.wanted()}
         self._histories = {p: h for p, h in self._histories.items() if lives.get(p) == self._lives.get(p)}
         self._lives = lives
-
-
-def process_of(container: Container) -> ProcessId:
-    """Return which process a container is."""
-    labels: Mapping[str, str] = container.labels
-    return ProcessId(type=labels.get(LABEL_TYPE, ""), index=int(labels.get(LABEL_INDEX, "0")))

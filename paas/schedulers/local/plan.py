@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from paas.model.container import LABEL_INDEX, LABEL_RELEASE, LABEL_TYPE, Container
+from paas.model.container import LABEL_RELEASE, Container, process_of
 from paas.model.process import ProcessId
 from paas.schedulers import LABEL_GENERATION, Deployment
 
@@ -54,9 +54,3 @@ def is_wanted(container: Container, deployment: Deployment) -> bool:
         and container.labels.get(LABEL_GENERATION) == str(deployment.generations.get(process.type, 0))
         and 1 <= process.index <= deployment.formation.get(process.type, 0)
     )
-
-
-def process_of(container: Container) -> ProcessId:
-    """Return which process of the formation a container is."""
-    index = container.labels.get(LABEL_INDEX, "")
-    return ProcessId(type=container.labels.get(LABEL_TYPE, ""), index=int(index) if index.isdecimal() else 0)
