@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from paas.errors import CommandFailed, HostProblem, PaasError
+from paas.host.process import answers
 from paas.host.run import find_tool, run
 from paas.paths import Paths
 from paas.settings import Settings
@@ -119,7 +120,7 @@ def read_facts(paths: Paths, settings: Settings) -> Facts:
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         can_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
         is_forwarding=_number(Path("/proc/sys/net/ipv4/ip_forward")) == 1 or not _has_networks(settings.network_prefix),
-        is_server_running=_answers(paths.socket),
+        is_server_running=answers(paths.socket),
     )
 
 
@@ -226,12 +227,3 @@ def _has_capability(bit: int) -> bool:
     status = Path("/proc/self/status").read_text()
     found = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
     return found is not None and bool(int(found[1], 16) >> bit & 1)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from paas.errors import HostProblem
 
@@ -90,3 +91,9 @@ def wait_for_end(pid: int, number: int, *, timeout_s: float) -> bool:
         return True
     finally:
         os.close(pidfd)
+
+
+def answers(path: Path) -> bool:
+    """Say whether a process listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0

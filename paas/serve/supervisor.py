@@ -21,6 +21,7 @@ from paas.deploy import gc, rollout
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
+from paas.host.process import answers
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
 from paas.output import Output
@@ -154,8 +155,10 @@ class Supervisor:
         """Look at every app, and for containers of apps that are gone."""
         names = {app.name for app in self._ctx.state.apps.list()}
         self._apps = {name: self._apps.get(name) or Watched(name=name) for name in sorted(names)}
+        is_proxy_down = not answers(self._ctx.paths.proxy_socket)
         for app in self._apps.values():
             app.look_at = 0.0
+            app.needs_routes |= is_proxy_down  # setting a route starts the proxy
         self._retirement.adopt_orphans(self._ctx)
         self._retire_at = 0.0
         self._watch.update(self._ctx.engine.list({LABEL_KIND: KIND_PROCESS}))
