@@ -335,8 +335,8 @@ uninstall() {
     if [[ $PURGE == yes ]]; then
         say "Removing all apps, images and settings"
         rm -rf --one-file-system "$DATA" /etc/paas "$LOG"
-        ! getent passwd paas >/dev/null || userdel paas
-        ! getent group paas >/dev/null || groupdel paas
+        ! getent passwd paas >/dev/null || userdel paas || warn "remove it when nothing runs as it any more: userdel paas"
+        ! getent group paas >/dev/null || getent passwd paas >/dev/null || groupdel paas
     else
         detail "kept: $DATA, $SETTINGS and user paas; remove them with: $0 --uninstall --purge"
     fi

@@ -95,7 +95,7 @@ def merge_archives(target: Path, parts: list[Path]) -> None:
     manifests = []
     for part in parts:
         with tarfile.open(part) as tar:
-            tar.extractall(unpacked, filter="data")
+            tar.extractall(unpacked)
         manifests += json.loads((unpacked / "manifest.json").read_text())
     (unpacked / "manifest.json").write_text(json.dumps(manifests))
     with tarfile.open(target, "w") as tar:
