@@ -13,7 +13,7 @@ from paas.errors import Conflict, NotFound
 from paas.host import git
 from paas.host.files import move_tree, remove_tree
 from paas.model.app import App, parse_app_name
-from paas.model.container import LABEL_APP, Tenant
+from paas.model.container import LABEL_APP
 
 
 def create(ctx: Context, name: str) -> App:
@@ -74,7 +74,7 @@ def destroy(ctx: Context, name: str) -> None:
         ctx.state.apps.set_stopped(name, True)
         ctx.proxy.remove(name)
         _remove_containers(ctx, name)
-        ctx.engine.release_tenant(tenant_of(app))
+        ctx.engine.release_tenant(app.tenant)
         for build in ctx.state.builds.list(name):
             ctx.paths.build_log(build.id).unlink(missing_ok=True)
         for path in (ctx.paths.repo(name), ctx.paths.app_cache(name), ctx.paths.app_logs(name)):
@@ -88,11 +88,6 @@ def set_locked(ctx: Context, name: str, is_locked: bool) -> None:
     ctx.state.apps.get(name)
     ctx.state.apps.set_locked(name, is_locked)
     ctx.state.events.record(name, ctx.identity.name, "apps:lock" if is_locked else "apps:unlock", "", ctx.now())
-
-
-def tenant_of(app: App) -> Tenant:
-    """Return who the app's containers belong to."""
-    return Tenant(name=app.name, number=app.number)
 
 
 def _remove_containers(ctx: Context, app: str) -> None:

@@ -12,7 +12,6 @@ from paas.context import Context
 from paas.deploy.limits import build_limits
 from paas.errors import BuildFailed, InvalidFile, PaasError
 from paas.model.app import App
-from paas.model.container import Tenant
 from paas.model.process import ProcessType, parse_procfile
 from paas.model.release import Build, BuildResult, BuildStatus
 from paas.model.source import Source
@@ -36,7 +35,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
         result = builder.build(
             BuildRequest(
                 app=app.name,
-                tenant=Tenant(name=app.name, number=app.number),
+                tenant=app.tenant,
                 source=source,
                 cache=ctx.paths.app_cache(app.name),
                 output=ctx.output,

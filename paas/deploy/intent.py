@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from paas.context import Context
 from paas.deploy import routing
+from paas.errors import Conflict
 from paas.model.app import App
 from paas.model.container import Container
 from paas.model.process import ProcessId, default_formation
@@ -30,6 +31,15 @@ def deployment_for(
         properties=ctx.state.properties.merged(owner),
         only=only,
     )
+
+
+def deployed_release(ctx: Context, app_name: str) -> Release:
+    """Return the app's current release. Raises NotFound for an unknown app, Conflict for one that was never deployed."""
+    app = ctx.state.apps.get(app_name)
+    release = ctx.state.releases.current(app_name)
+    if release is None:
+        raise Conflict(f"App {app_name} has not been deployed", remedy=f"git push paas {app.deploy_branch or 'master'}")
+    return release
 
 
 def current_deployment(ctx: Context, app: App, *, only: frozenset[ProcessId] | None = None) -> Deployment | None:

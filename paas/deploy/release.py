@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from paas.context import Context
 from paas.deploy import tasks
+from paas.deploy.intent import deployed_release
 from paas.errors import Conflict, NotFound
 from paas.model.app import App
 from paas.model.process import RELEASE, default_formation
@@ -78,9 +79,7 @@ def run_release_task(ctx: Context, app: App, release: Release) -> None:
 
 def rollback_target(ctx: Context, app: App, version: int | None) -> Release:
     """Return the release to go back to: the one named, else the newest superseded one. Raises NotFound, Conflict."""
-    current = ctx.state.releases.current(app.name)
-    if current is None:
-        raise Conflict(f"App {app.name} has not been deployed", remedy="git push paas master")
+    current = deployed_release(ctx, app.name)
     if version is None:
         earlier = [
             r for r in ctx.state.releases.list(app.name)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from paas.context import Context
 from paas.deploy import hooks, routing
-from paas.deploy.intent import current_deployment, deployment_for
+from paas.deploy.intent import current_deployment, deployed_release, deployment_for
 from paas.deploy.queue import app_turn
-from paas.errors import Conflict, InvalidInput, PaasError, TaskFailed
+from paas.errors import InvalidInput, PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.container import Container, process_of
 from paas.model.process import RELEASE, WEB, ProcessId, default_formation
@@ -88,7 +88,7 @@ def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[st
 def restart(ctx: Context, app_name: str, types: Sequence[str] = ()) -> None:
     """Replace the running processes (of these types) one for one by new ones: start, check, switch, then the old ones go."""
     with app_turn(ctx, app_name, "ps:restart"):
-        app, release = _deployed(ctx, app_name)
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         _refuse_unknown_types(app, release, types)
         chosen = tuple(types) or tuple(p.name for p in release.processes)
         generations = dict(ctx.state.apps.generations(app.name))
@@ -105,7 +105,7 @@ def restart(ctx: Context, app_name: str, types: Sequence[str] = ()) -> None:
 def stop(ctx: Context, app_name: str) -> None:
     """Stop all processes; the proxy answers with its error page until `start_app`."""
     with app_turn(ctx, app_name, "ps:stop"):
-        app, release = _deployed(ctx, app_name)
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Stopping {app.name}")
         ctx.state.apps.set_stopped(app.name, True)
         routing.switch(ctx, app, release, ())
@@ -117,7 +117,7 @@ def stop(ctx: Context, app_name: str) -> None:
 def start_app(ctx: Context, app_name: str) -> None:
     """Start a stopped app; nothing to do for one that runs."""
     with app_turn(ctx, app_name, "ps:start"):
-        app, release = _deployed(ctx, app_name)
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Starting {app.name}")
         switch_to(ctx, deployment_for(ctx, replace(app, is_stopped=False), release))
         ctx.state.apps.set_stopped(app.name, False)
@@ -191,14 +191,6 @@ def _route_to_nothing(ctx: Context, app: App) -> None:
         ctx.proxy.remove(app.name)
     else:
         routing.switch(ctx, app, release, ())
-
-
-def _deployed(ctx: Context, app_name: str) -> tuple[App, Release]:
-    app = ctx.state.apps.get(app_name)
-    release = ctx.state.releases.current(app_name)
-    if release is None:
-        raise Conflict(f"App {app_name} has not been deployed", remedy="git push paas master")
-    return app, release
 
 
 def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paas.context import Context
+from paas.deploy.intent import deployed_release
 from paas.engines import Stdio
-from paas.errors import Conflict, TaskFailed
+from paas.errors import TaskFailed
 from paas.host.pipes import line_pipe
 from paas.model.app import App
-from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, Container, ContainerSpec, Tenant
+from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, Container, ContainerSpec
 from paas.model.process import ProcessType, command_line
 from paas.model.release import Release
 
@@ -46,14 +47,14 @@ def run_oneoff(
     has_terminal: bool = False, stdio: Stdio | None = None,
 ) -> int:
     """Run a command in a new container of the current release, attached to the caller; return its exit code."""
-    app, release = ctx.state.apps.get(app_name), current_release(ctx, app_name)
+    app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
     spec = oneoff_spec(ctx, app, release, _process(release, command), kind=KIND_RUN, env=env, has_terminal=has_terminal)
     return ctx.engine.run(spec, stdio)
 
 
 def run_detached(ctx: Context, app_name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Container:
     """Start a command in the background in a new container of the current release."""
-    app, release = ctx.state.apps.get(app_name), current_release(ctx, app_name)
+    app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
     spec = oneoff_spec(ctx, app, release, _process(release, command), kind=KIND_RUN, env=env)
     spec = replace(spec, keeps_stdin=False, log_path=ctx.paths.app_logs(app.name) / "run" / f"{spec.name}.log")
     return ctx.engine.start(ctx.engine.create(spec).id)
@@ -65,15 +66,6 @@ def _process(release: Release, command: Sequence[str]) -> ProcessType:
     return named or ProcessType(name="run", command=shell_join(command))
 
 
-def current_release(ctx: Context, app: str) -> Release:
-    """Return the current release. Raises NotFound for an unknown app, Conflict for one not deployed."""
-    ctx.state.apps.get(app)
-    release = ctx.state.releases.current(app)
-    if release is None:
-        raise Conflict(f"App {app} has not been deployed", remedy="git push paas master")
-    return release
-
-
 def oneoff_spec(
     ctx: Context, app: App, release: Release, process: ProcessType, *, kind: str,
     env: Mapping[str, str] | None = None, has_terminal: bool = False,
@@ -83,7 +75,7 @@ def oneoff_spec(
     return ContainerSpec(
         image=release.image,
         argv=command_line(process, ctx.engine.image_entrypoint(release.image)),
-        tenant=Tenant(name=app.name, number=app.number),
+        tenant=app.tenant,
         name=f"{app.name}.{name}.{secrets.token_hex(4)}",
         hostname=name,
         env={

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from paas.errors import InvalidInput
+from paas.model.container import Tenant
 
 #: Dokku's rule for app names (plugins/common, is_valid_app_name), bounded for hostnames.
 APP_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*\Z")
@@ -25,6 +26,11 @@ class App:
     deploy_branch: str = ""
     is_locked: bool = False
     is_stopped: bool = False
+
+    @property
+    def tenant(self) -> Tenant:
+        """Return who the app's containers belong to."""
+        return Tenant(name=self.name, number=self.number)
 
 
 def parse_app_name(name: str) -> str:

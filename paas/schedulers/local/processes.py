@@ -12,7 +12,6 @@ from paas.model.container import (
     LABEL_TYPE,
     ContainerSpec,
     Limits,
-    Tenant,
 )  # fmt: skip
 from paas.model.probe import Probe, ProbeKind
 from paas.model.process import WEB, ProcessId, command_line
@@ -36,7 +35,7 @@ def container_spec(
     return ContainerSpec(
         image=release.image,
         argv=command_line(kind, entrypoint),
-        tenant=Tenant(name=app.name, number=app.number),
+        tenant=app.tenant,
         name=name,
         hostname=str(process),
         env=environment(deployment, process),
