@@ -12,9 +12,10 @@ from paas.context import Context
 from paas.deploy.intent import current_deployment
 from paas.deploy.queue import app_turn
 from paas.errors import Conflict, NotFound
-from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, LABEL_TYPE, Container
+from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container, process_of
 from paas.model.process import WEB
 from paas.model.route import Upstream
+from paas.schedulers import LABEL_GENERATION, Deployment
 
 #: Requests of a connection that was just picked are counted a moment later: drained means zero twice, this far apart.
 QUIET_S = 0.25
@@ -53,6 +54,21 @@ def next_action(retiring: Retiring, *, now: float, is_running: bool) -> Action:
     return Action.WAIT
 
 
+def is_unrecorded(container: Container, deployment: Deployment | None) -> bool:
+    """Say whether an obsolete container is newer than the record: its command died, or gave up, after it had switched to it.
+
+    Then the routes lead to it, and must be brought back before it stops. Pure.
+    """
+    if deployment is None:
+        return True
+    process, version = process_of(container), int(container.labels.get(LABEL_RELEASE, "0"))
+    if version != deployment.release.version:
+        return version > deployment.release.version
+    generation = int(container.labels.get(LABEL_GENERATION, "0"))
+    is_extra = process.index > deployment.formation.get(process.type, 0)
+    return is_extra or generation > deployment.generations.get(process.type, 0)
+
+
 class Retirement:
     """All containers on their way out."""
 
@@ -60,30 +76,28 @@ class Retirement:
         self._retiring: dict[str, Retiring] = {}
 
     def adopt(self, ctx: Context, app_name: str) -> bool:
-        """Take over what the app no longer wants; False when a command holds the app's turn (call again after it)."""
-        try:
-            with app_turn(ctx, app_name, "retire", wait=False):
-                app = ctx.state.apps.find(app_name)
-                if app is None:
-                    return True
-                deployment = current_deployment(ctx, app)
-                properties = ctx.state.properties.merged(app_name)
-                wait_s = float(properties.get("checks.wait-to-retire", ctx.settings.wait_to_retire_s))
-                stop_s = float(properties.get("ps.stop-timeout-seconds", ctx.settings.stop_timeout_s))
-                for container in ctx.scheduler.obsolete(deployment, app):
-                    self._retiring.setdefault(
-                        container.id,
-                        Retiring(
-                            container=container,
-                            ports=deployment.ports if deployment is not None else (),
-                            since=ctx.now(),
-                            wait_to_retire_s=wait_s,
-                            stop_timeout_s=stop_s,
-                        ),
-                    )
-        except Conflict:
-            return False
-        return True
+        """Take over what the app no longer wants; say whether routes may still lead to some of it (see `is_unrecorded`).
+
+        Raises Conflict when a command holds the app's turn: call again after it.
+        """
+        with app_turn(ctx, app_name, "retire", wait=False):
+            app = ctx.state.apps.find(app_name)
+            if app is None:
+                return False
+            deployment = current_deployment(ctx, app)
+            properties = ctx.state.properties.merged(app_name)
+            wait_s = float(properties.get("checks.wait-to-retire", ctx.settings.wait_to_retire_s))
+            stop_s = float(properties.get("ps.stop-timeout-seconds", ctx.settings.stop_timeout_s))
+            found = [c for c in ctx.scheduler.obsolete(deployment, app) if c.id not in self._retiring]
+            for container in found:
+                self._retiring[container.id] = Retiring(
+                    container=container,
+                    ports=deployment.ports if deployment is not None else (),
+                    since=ctx.now(),
+                    wait_to_retire_s=wait_s,
+                    stop_timeout_s=stop_s,
+                )
+        return any(container.is_running and is_unrecorded(container, deployment) for container in found)
 
     def adopt_orphans(self, ctx: Context) -> None:
         """Take over process containers whose app is gone."""

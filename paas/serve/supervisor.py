@@ -172,7 +172,9 @@ class Supervisor:
         deployment = current_deployment(self._ctx, app)
         if deployment is not None:
             due = self._due(watched, deployment)
-        if not self._retirement.adopt(self._ctx, app.name):
+        try:
+            watched.needs_routes |= self._retirement.adopt(self._ctx, app.name)
+        except Conflict:
             watched.look_at = min(watched.look_at, time.monotonic() + RETRY_S)
         self._retire_at = min(self._retire_at, time.monotonic() + RETIRE_S)
         if due or watched.needs_routes:
