@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paas.context import Context
 from paas.deploy import release, rollout
+from paas.deploy.intent import deployed_release
 from paas.deploy.queue import app_turn
 from paas.model.release import Release, ReleaseStatus
 
@@ -16,7 +17,7 @@ def roll_back(ctx: Context, app_name: str, version: int | None = None) -> Releas
     with app_turn(ctx, app_name, "ps:rollback"):
         app = ctx.state.apps.get(app_name)
         target = release.rollback_target(ctx, app, version)
-        left = ctx.state.releases.current(app_name)
+        left = deployed_release(ctx, app_name)
         ctx.output.step(f"Rolling {app.name} back to v{target.version}")
         new = release.derive_release(ctx, app, target, cause=f"rollback to v{target.version}")
 
@@ -26,8 +27,6 @@ def roll_back(ctx: Context, app_name: str, version: int | None = None) -> Releas
             stale = [key for key in ctx.state.config.get(app.name) if key not in own]
             ctx.state.config.unset(app.name, stale)
             ctx.state.config.set(app.name, own)
-
-        live = rollout.roll_out(ctx, app, new, on_live=record)
-        if left is not None:
             ctx.state.releases.mark(app.name, left.version, ReleaseStatus.ROLLED_BACK)
-        return live
+
+        return rollout.roll_out(ctx, app, new, on_live=record)

@@ -6,6 +6,7 @@ record is undone by `reconcile` (the old containers still run), what dies after 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from paas.context import Context
 from paas.deploy import hooks, routing
 from paas.deploy.intent import current_deployment, deployed_release, deployment_for
 from paas.deploy.queue import app_turn
-from paas.errors import InvalidInput, PaasError, TaskFailed
+from paas.errors import InvalidInput, NotFound, PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.container import Container, process_of
 from paas.model.process import RELEASE, WEB, ProcessId, default_formation
@@ -79,9 +80,10 @@ def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[st
                 for name, count in changes.items():
                     ctx.output.step(f"Scaling {app.name} {name} to {count}")
                 switch_to(ctx, deployment_for(ctx, app, release, formation=formation))
-        ctx.state.apps.scale(app.name, dict(changes))
         scaled = ", ".join(f"{name}={count}" for name, count in changes.items())
-        ctx.state.events.record(app.name, ctx.identity.name, "ps:scale", scaled, ctx.now())
+        with ctx.state.transaction():
+            ctx.state.apps.scale(app.name, changes)
+            ctx.state.events.record(app.name, ctx.identity.name, "ps:scale", scaled, ctx.now())
         return default_formation(release.processes, formation) if release else formation
 
 
@@ -110,7 +112,8 @@ def stop(ctx: Context, app_name: str) -> None:
         ctx.state.apps.set_stopped(app.name, True)
         routing.switch(ctx, app, release, ())
         for container in ctx.scheduler.obsolete(None, app):
-            ctx.engine.remove(ctx.engine.stop(container.id).id)
+            with contextlib.suppress(NotFound):  # the supervisor was retiring it already
+                ctx.engine.remove(ctx.engine.stop(container.id).id)
         ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
 
 
