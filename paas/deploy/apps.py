@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from paas.context import Context
@@ -9,7 +10,7 @@ from paas.deploy import hooks, rollout
 from paas.deploy.intent import deployment_for
 from paas.deploy.queue import app_turn
 from paas.deploy.routes import apply_routes
-from paas.errors import Conflict, NotFound
+from paas.errors import Conflict, InvalidInput, NotFound
 from paas.host import git
 from paas.host.files import move_tree, remove_tree
 from paas.model.app import App, parse_app_name
@@ -43,10 +44,15 @@ def ensure(ctx: Context, name: str) -> App:
 def rename(ctx: Context, old: str, new: str) -> App:
     """Give the app another name: its processes are started anew under it before the old ones go.
 
-    The names swap in one transaction; whatever dies before it leaves the old app whole, after it `reconcile` finishes.
+    The record decides: what fails before it leaves the old app whole, what dies after it is finished by `reconcile`. A kill
+    while the files move is made good by renaming again.
     """
     parse_app_name(new)
-    with app_turn(ctx, old, "apps:rename"), app_turn(ctx, new, "apps:rename"):
+    if new == old:
+        raise InvalidInput(f"{old} has that name already", remedy=f"give another: paas apps:rename {old} <new name>")
+    ctx.state.apps.get(old)
+    first, second = sorted((old, new))  # in the same order as a rename the other way round, or the two wait for each other
+    with app_turn(ctx, first, "apps:rename"), app_turn(ctx, second, "apps:rename"):
         app = ctx.state.apps.get(old)
         if ctx.state.apps.find(new) is not None:
             raise Conflict(f"Name is already taken: {new}", remedy="choose another, or see: paas apps:list")
@@ -55,9 +61,13 @@ def rename(ctx: Context, old: str, new: str) -> App:
         if release is not None and not app.is_stopped:
             ctx.output.step(f"Starting {new}")
             rollout.start_serving(ctx, deployment_for(ctx, renamed, release, settings_of=old))
-        for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
-            move_tree(path_of(old), path_of(new))
-        ctx.state.apps.rename(old, new)
+        try:
+            _move_files(ctx, old, new)
+            ctx.state.apps.rename(old, new)
+        except BaseException:
+            _move_files(ctx, new, old)
+            _remove_containers(ctx, new)
+            raise
         git.ensure_repo(ctx.paths.repo(new), app=new, owner=ctx.settings.user)
         apply_routes(ctx, renamed)
         ctx.proxy.remove(old)
@@ -90,6 +100,12 @@ def set_locked(ctx: Context, name: str, is_locked: bool) -> None:
     ctx.state.events.record(name, ctx.identity.name, "apps:lock" if is_locked else "apps:unlock", "", ctx.now())
 
 
+def _move_files(ctx: Context, old: str, new: str) -> None:
+    for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
+        move_tree(path_of(old), path_of(new))
+
+
 def _remove_containers(ctx: Context, app: str) -> None:
     for container in ctx.engine.list({LABEL_APP: app}):
-        ctx.engine.remove(container.id, is_forced=True)
+        with contextlib.suppress(NotFound):  # the supervisor was retiring it already
+            ctx.engine.remove(container.id, is_forced=True)

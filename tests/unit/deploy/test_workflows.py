@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, config, receive, rollback, rollout, routes
-from paas.deploy.intent import current_deployment
+from paas.deploy import apps, build, config, receive, release, rollback, rollout, routes
+from paas.deploy.intent import current_deployment, deployment_for
+from paas.deploy.queue import app_turn
 from paas.deploy.retire import Retirement
-from paas.errors import BuildFailed, Conflict, DeployFailed, InvalidFile, InvalidInput, NotFound, RoutingFailed
+from paas.errors import BuildFailed, Conflict, DeployFailed, HostProblem, InvalidFile, InvalidInput, NotFound, RoutingFailed
 from paas.model.process import ProcessId, ProcessType
 from paas.model.release import BuildResult, BuildStatus, ReleaseStatus
 from paas.model.route import PortMap
 from paas.model.source import Source
+from paas.schedulers import Deployment
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def retire(ctx: Context) -> None:
     retirement = Retirement()
     clock = [1000.0]
     timed = replace(ctx, now=lambda: clock[0])
-    assert retirement.adopt(timed, "shop")
+    retirement.adopt(timed, "shop")
     for _ in range(5):
         retirement.step(timed)
         clock[0] += 31
@@ -332,3 +334,94 @@ def test_releases_left_pending_by_a_dead_command_are_closed_by_the_next(ctx, tre
     deploy(ctx, tree, "next")
     assert ctx.state.releases.get("shop", 2).status is ReleaseStatus.FAILED
     assert ctx.state.builds.get(build.id).status is BuildStatus.ABANDONED
+
+
+def deployment_of_a_second_release(ctx: Context, tree: Path) -> Deployment:
+    app = ctx.state.apps.get("shop")
+    built = build.build_source(ctx, app, Source(tree=tree, revision="def"), cause="git push")
+    return deployment_for(ctx, app, release.create_release(ctx, app, built, cause="git push"))
+
+
+def test_routes_are_brought_back_before_what_a_dead_command_switched_to_is_stopped(ctx, tree):
+    deploy(ctx, tree)
+    rollout.switch_to(ctx, deployment_of_a_second_release(ctx, tree))  # killed here: switched, and not recorded
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.2:5000"]
+    assert Retirement().adopt(ctx, "shop")
+    rollout.reconcile(ctx, "shop", only=())
+    assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000"]
+
+
+def test_routes_are_left_alone_when_what_retires_is_what_a_recorded_change_left(ctx, tree):
+    deploy(ctx, tree)
+    deploy(ctx, tree, "def")
+    rollout.restart(ctx, "shop")
+    assert not Retirement().adopt(ctx, "shop")
+
+
+def test_a_busy_app_is_retired_later(ctx, tree):
+    deploy(ctx, tree)
+    with app_turn(ctx, "shop", "git push"), pytest.raises(Conflict):
+        Retirement().adopt(ctx, "shop")
+
+
+def test_stopping_an_app_goes_on_when_the_supervisor_removes_a_container_meanwhile(ctx, tree, monkeypatch):
+    deploy(ctx, tree)
+    rollout.scale(ctx, "shop", {"web": 2})
+    stop = ctx.engine.stop
+
+    def stop_what_is_there(container: str):
+        if container == "c1":
+            ctx.engine.remove(container)
+            raise NotFound("There is no container 'c1'")
+        return stop(container)
+
+    monkeypatch.setattr(ctx.engine, "stop", stop_what_is_there)
+    rollout.stop(ctx, "shop")
+    assert ctx.engine.list() == ()
+    assert ctx.state.events.list("shop")[-1].event == "ps:stop"
+
+
+def test_two_apps_that_take_each_others_names_do_not_wait_for_each_other_for_ever(ctx, tree, monkeypatch):
+    taken: list[str] = []
+
+    @contextlib.contextmanager
+    def turn(_ctx: Context, app: str, _what: str):
+        taken.append(app)
+        yield
+
+    monkeypatch.setattr(apps, "app_turn", turn)
+    for old, new in (("a", "b"), ("b", "a")):
+        apps.create(ctx, old)
+        apps.rename(ctx, old, new)
+        apps.destroy(ctx, new)
+    assert taken == ["a", "b", "b", "a", "b", "a"]
+
+
+def test_a_rename_that_cannot_be_recorded_leaves_repository_and_logs_where_they_were(ctx, tree, monkeypatch):
+    deploy(ctx, tree)
+    for path in (ctx.paths.repo("shop"), ctx.paths.app_logs("shop")):
+        path.mkdir(parents=True)
+
+    def refuse(old: str, new: str) -> None:
+        raise HostProblem("The disk is full")
+
+    monkeypatch.setattr(ctx.state.apps, "rename", refuse)
+    with pytest.raises(HostProblem):
+        apps.rename(ctx, "shop", "store")
+    assert ctx.paths.repo("shop").is_dir()
+    assert ctx.paths.app_logs("shop").is_dir()
+    assert not ctx.paths.repo("store").exists()
+    assert ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_a_rollback_marks_what_it_left_together_with_the_switch(ctx, tree, monkeypatch):
+    deploy(ctx, tree)
+    deploy(ctx, tree, "def")
+
+    def killed(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rollout, "announce", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rollback.roll_back(ctx, "shop")
+    assert ctx.state.releases.get("shop", 2).status is ReleaseStatus.ROLLED_BACK
