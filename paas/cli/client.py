@@ -13,9 +13,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
 
 #: What of our environment the command gets. The server has its own copy of this list and drops the rest.
 FORWARDED = frozenset({
@@ -48,7 +47,7 @@ def run_ssh_command(key_name: str) -> int:
     return code
 
 
-def open_command(path: str, request: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
+def open_command(path: str, request: Mapping[str, object], descriptors: Sequence[int]) -> socket.socket:
     """Connect and send a request with stdin, stdout and stderr. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -69,7 +68,7 @@ def send_signal(connection: socket.socket, name: str) -> None:
         connection.sendall(b'{"signal": "%s"}\n' % name.encode())
 
 
-def _run(request: dict[str, Any]) -> int | None:
+def _run(request: dict[str, object]) -> int | None:
     request["env"] = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
     with _terminal_kept():
         try:
@@ -114,7 +113,7 @@ def _wait(connection: socket.socket) -> int:
 
 
 @contextlib.contextmanager
-def _terminal_kept() -> Any:
+def _terminal_kept() -> Iterator[None]:
     """Leave the terminal as it was, also when the command that had it in raw mode was killed."""
     if not os.isatty(0):
         yield
