@@ -32,6 +32,8 @@ FINISH_TIMEOUT_S = 30.0
 #: From SIGTERM to SIGKILL for those that are cut.
 CUT_TIMEOUT_S = 3.0
 _DESCRIPTORS = 3
+#: A line that asks for a signal is shorter; no client makes us keep more.
+_MAX_SIGNAL_BYTES = 256
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class Executor:
         if newline:
             session.received = rest
             self._answer_request(session, line)
-        elif not received or len(session.received) > MAX_REQUEST_BYTES:
+        elif not received or len(session.received) > MAX_REQUEST_BYTES or len(session.descriptors) > _DESCRIPTORS:
             self._forget(session)
 
     def _answer_request(self, session: Session, line: bytes) -> None:
@@ -152,9 +154,10 @@ class Executor:
         self._pass_signals(session)
 
     def _pass_signals(self, session: Session) -> None:
-        *lines, session.received = session.received.split(b"\n")
+        *lines, rest = session.received.split(b"\n")
+        session.received = rest[:_MAX_SIGNAL_BYTES]
         for line in lines:
-            with contextlib.suppress(ValueError, KeyError, AttributeError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, AttributeError, TypeError, RecursionError):
                 name = json.loads(line)["signal"]
                 if name in ("INT", "TERM", "WINCH"):
                     _signal(session, signal.Signals[f"SIG{name}"])

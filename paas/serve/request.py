@@ -80,15 +80,28 @@ def parse_request(line: bytes) -> Request:
     """Check and return one request. Raises UsageError, PermissionRefused."""
     try:
         said = json.loads(line)
-        env = {str(k): str(v) for k, v in said.get("env", {}).items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
-        identity, cwd = str(said.get("as", "")), str(said.get("cwd", "/"))
+        env = {k: _environment_text(v) for k, v in said.get("env", {}).items() if _is_forwarded(k)}
+        identity, cwd = _environment_text(said.get("as", "")), _environment_text(said.get("cwd", "/"))
         if "command" in said:
             argv, origin = _parse_argv(str(said["command"])), Origin.SSH
         else:
             argv, origin = _strings(said["argv"]), Origin.LOCAL
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise UsageError(f"This is not a request that the server understands: {exc}", remedy="use the paas command") from exc
     return Request(argv=argv, origin=origin, identity=identity, cwd=cwd, env=env)
+
+
+def _is_forwarded(name: str) -> bool:
+    return name in FORWARDED or (name.startswith(FORWARDED_PREFIX) and name.isidentifier())
+
+
+def _environment_text(value: Any) -> str:
+    """Return the text if an environment can hold it. Raises ValueError."""
+    text = str(value)
+    text.encode("utf-8", "surrogateescape")
+    if "\0" in text:
+        raise ValueError("an environment holds no NUL byte")
+    return text
 
 
 def _strings(value: Any) -> tuple[str, ...]:

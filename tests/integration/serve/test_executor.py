@@ -145,7 +145,7 @@ def test_the_supervisor_is_poked_after_a_change_only(served: Served, tmp_path: P
 
 
 def test_garbage_and_silence_disturb_nobody(served: Served) -> None:
-    for line in (b"nonsense\n", b"{}\n", b"[]\n", b'{"argv": "x"}\n', b'{"argv": [1]}\n'):
+    for line in (b"nonsense\n", b"{}\n", b"[]\n", b'{"argv": "x"}\n', b'{"argv": [1]}\n', b"[" * 60_000 + b"\n"):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(served.run_dir / "paas.sock"))
             connection.sendall(line)
@@ -156,6 +156,29 @@ def test_garbage_and_silence_disturb_nobody(served: Served) -> None:
     silent.connect(str(served.run_dir / "paas.sock"))
     assert served.paas("echo", "x").stdout == "x\n"
     silent.close()
+
+
+def test_a_client_cannot_have_us_keep_all_its_descriptors(served: Served) -> None:
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 0, 0]))]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(served.run_dir / "paas.sock"))
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                connection.sendmsg([b"x"], ancillary)
+    assert len(list(Path(f"/proc/{served.pid}/fd").iterdir())) < 100
+
+
+def test_nonsense_behind_a_request_disturbs_nobody(served: Served, tmp_path: Path) -> None:
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(served.run_dir / "paas.sock"))
+        request = {"argv": ["ps:sleep", "60", str(tmp_path / "mark")]}
+        connection.sendmsg([json.dumps(request).encode() + b"\n"], ancillary)
+        eventually((tmp_path / "mark.pid").exists)
+        connection.sendall(b"[" * 4000 + b"\n")
+        connection.sendall(b'{"signal": "INT"}\n')
+        assert json.loads(connection.makefile().readline())["exit"] == 130
+    assert served.paas("echo", "x").stdout == "x\n"
 
 
 def test_a_request_without_streams_is_refused(served: Served) -> None:

@@ -51,8 +51,15 @@ def test_internal_commands_are_not_for_users(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"x", b"[]", b"1", b"{}", b'{"argv": "ls"}', b'{"argv": [1]}', b'{"argv": [], "env": 1}', b"\xff"]
-)
+    "line",
+    [
+        b"", b"x", b"[]", b"1", b"{}", b'{"argv": "ls"}', b'{"argv": [1]}', b'{"argv": [], "env": 1}', b"\xff",
+        b"[" * 100_000,
+        b'{"argv": [], "env": {"LANG": "\\ud800"}}',
+        b'{"argv": [], "env": {"LANG": "a\\u0000"}}',
+        b'{"argv": [], "as": "\\u0000"}',
+    ],
+)  # fmt: skip
 def test_nonsense_is_refused(line: bytes) -> None:
     with pytest.raises(UsageError):
         parse_request(line)
