@@ -30,7 +30,7 @@ class Property:
 
 
 def _matching(pattern: str) -> Check:
-    return lambda value: re.fullmatch(pattern, value) is not None
+    return lambda value: re.fullmatch(pattern, value, re.ASCII) is not None
 
 
 _SECONDS = _matching(r"\d{1,6}")

@@ -10,9 +10,9 @@ from paas.cli.common import format_option, print_json, report_command, table
 from paas.cli.properties import report_of, set_command
 from paas.context import Context
 from paas.deploy import receive, rollback, rollout
-from paas.errors import InvalidInput
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container
 from paas.model.process import default_formation, parse_scale
+from paas.model.release import parse_version
 
 
 @click.command("ps:scale")
@@ -76,11 +76,9 @@ def rebuild(ctx: Context, app: str) -> None:
 @click.pass_obj
 def roll_back(ctx: Context, app: str, version: str) -> None:
     """Go back to an earlier release's code and config, by default the one before."""
-    number = version.removeprefix("v")
-    if number and not number.isdecimal():
-        raise InvalidInput(f"'{version}' is no release", remedy=f"e.g. v3; see: paas releases:list {app}")
+    number = parse_version(version)
     ctx.state.apps.get(app)
-    rollback.roll_back(ctx, app, int(number) if number else None)
+    rollback.roll_back(ctx, app, number)
 
 
 def _report(ctx: Context, app: str) -> dict[str, str]:

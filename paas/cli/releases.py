@@ -9,8 +9,7 @@ import click
 from paas.cli.common import format_option, print_json, print_report, table
 from paas.context import Context
 from paas.deploy.intent import deployed_release
-from paas.errors import InvalidInput
-from paas.model.release import Release, config_diff
+from paas.model.release import Release, config_diff, parse_version
 
 
 @click.command("releases:list")
@@ -68,12 +67,8 @@ def diff(ctx: Context, app: str, first: str, second: str) -> None:
 def find_release(ctx: Context, app: str, version: str) -> Release:
     """Return release `vN` or `N`; '' means the current one. Raises InvalidInput, NotFound, Conflict."""
     ctx.state.apps.get(app)
-    number = version.removeprefix("v")
-    if not number:
-        return deployed_release(ctx, app)
-    if not number.isdecimal():
-        raise InvalidInput(f"'{version}' is no release", remedy=f"e.g. v3; see: paas releases:list {app}")
-    return ctx.state.releases.get(app, int(number))
+    number = parse_version(version)
+    return ctx.state.releases.get(app, number) if number is not None else deployed_release(ctx, app)
 
 
 def _described(release: Release) -> dict[str, object]:

@@ -35,7 +35,8 @@ class App:
 
 def parse_app_name(name: str) -> str:
     """Return the name, or raise InvalidInput saying which rule it breaks."""
-    if not APP_NAME.match(name) or len(name) > MAX_NAME_LENGTH or name.endswith((".", "-", ".git")) or ".." in name:
+    is_hostname = not any(label.startswith("-") or label.endswith("-") or not label for label in name.split("."))
+    if not APP_NAME.match(name) or len(name) > MAX_NAME_LENGTH or name.endswith(".git") or not is_hostname:
         raise InvalidInput(
             f"'{name}' is not a valid app name",
             remedy="use up to 63 lowercase letters, digits, '.' and '-', starting with a letter or digit, e.g. my-shop",

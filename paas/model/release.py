@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from paas.errors import InvalidInput
 from paas.model.process import ProcessType
+
+#: More releases than any app will have, and a number that the database takes.
+_MAX_DIGITS = 9
 
 
 class BuildStatus(StrEnum):
@@ -90,3 +94,13 @@ def config_diff(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ..
     removed = [f"-{k}" for k in old if k not in new]
     changed = [f"~{k}" for k in new if k in old and old[k] != new[k]]
     return tuple(sorted(added + removed + changed, key=lambda s: s[1:]))
+
+
+def parse_version(text: str) -> int | None:
+    """Return the version that `vN` or `N` names, None for ''. Raises InvalidInput."""
+    number = text.removeprefix("v")
+    if not number:
+        return None
+    if not number.isdecimal() or len(number) > _MAX_DIGITS:
+        raise InvalidInput(f"'{text}' is no release", remedy="write e.g. v3; see: paas releases:list <app>")
+    return int(number)

@@ -64,7 +64,7 @@ def parse_property(name: str, value: str) -> str:
         near = difflib.get_close_matches(name, _BY_NAME, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_BY_NAME)}"
         raise InvalidSetting(f"nginx has no property '{name}'", remedy=hint)
-    if not re.fullmatch(known.pattern, value):
+    if not re.fullmatch(known.pattern, value, re.ASCII):
         raise InvalidSetting(f"{value!r} is no value for nginx {name}", remedy=f"e.g. {known.example}")
     return value
 

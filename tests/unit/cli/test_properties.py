@@ -18,6 +18,12 @@ def test_the_example_and_the_default_are_values_and_code_is_none(topic, key, dec
         assert declared.example in caught.value.remedy
 
 
+@pytest.mark.parametrize(("topic", "key"), [("nginx", "client-max-body-size"), ("checks", "timeout")])
+def test_digits_of_other_scripts_are_no_number(topic, key):
+    with pytest.raises(InvalidSetting):
+        check_value(topic, key, "\u0663")
+
+
 def test_an_unknown_key_names_the_nearest(cli):
     cli.ctx.state.apps.create("shop", 0)
     assert cli("ps:set", "shop", "restart-polcy", "no") == 1

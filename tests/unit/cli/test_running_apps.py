@@ -59,7 +59,7 @@ def test_releases_are_listed_newest_first_and_compared_without_values(deployed):
         assert "hunter" not in deployed.out.getvalue()
 
 
-@pytest.mark.parametrize(("version", "code"), [("v9", 20), ("nine", 1), ("-1", 2)])
+@pytest.mark.parametrize(("version", "code"), [("v9", 20), ("nine", 1), ("-1", 2), ("0", 20), ("9" * 20, 1)])
 def test_a_release_that_is_not_there_is_not_rolled_back_to(deployed, version, code):
     assert deployed("ps:rollback", "shop", version) == code
     assert len(deployed.ctx.state.releases.list("shop")) == 1

@@ -14,7 +14,7 @@ def test_a_good_app_name_is_returned(name):
 
 BAD_NAMES = [
     "", "Shop", "-shop", ".shop", "shop_1", "a b", "a/b", "../x", "a..b",
-    "x" * 64, "shop.", "shop\n", "a.git",
+    "x" * 64, "shop.", "shop\n", "a.git", "a.-b", "a-.b",
 ]  # fmt: skip
 
 
