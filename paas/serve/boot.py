@@ -6,12 +6,13 @@ from paas.context import Context
 from paas.deploy import routing
 from paas.deploy.intent import serving_now
 from paas.errors import PaasError
+from paas.model.container import KIND_PROCESS, LABEL_KIND
 
 
 def bring_back(ctx: Context) -> int:
     """Repair what a reboot or a crash left behind; return how many steps failed. A failed one is reported, never in the way."""
     failed = 0
-    for step in (_abandon_builds, _repair_engine, _sync_proxy):
+    for step in (_abandon_builds, _repair_engine, _forget_last_boot, _sync_proxy):
         try:
             step(ctx)
         except PaasError as exc:
@@ -27,6 +28,17 @@ def _abandon_builds(ctx: Context) -> None:
 def _repair_engine(ctx: Context) -> None:
     for done in ctx.engine.repair():
         ctx.output.step(done)
+
+
+def _forget_last_boot(ctx: Context) -> None:
+    """Remove what the machine's shutdown stopped: it did not end by itself, so the restart policy has no say. Once a boot."""
+    marker = ctx.paths.run / "booted"  # the run directory is empty after a boot
+    if marker.exists():
+        return
+    for container in ctx.engine.list({LABEL_KIND: KIND_PROCESS}):
+        if not container.is_running:
+            ctx.engine.remove(container.id)
+    marker.touch()
 
 
 def _sync_proxy(ctx: Context) -> None:
