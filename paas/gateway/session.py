@@ -85,9 +85,7 @@ class Session:
         """Connect all ends, move bytes until the command has ended, report how."""
         remote, inlet, outlets = self._terminal_ends() if self._terminal else self._pipe_ends()
         try:
-            with open_command(str(executor), self._request, remote) as control:
-                for descriptor in set(remote):
-                    os.close(descriptor)
+            with self._handed_over(executor, remote, inlet) as control:
                 threading.Thread(target=self._feed, args=(inlet, control), daemon=True).start()
                 answer = self._pump(control, outlets)
         finally:
@@ -96,6 +94,17 @@ class Session:
             for descriptor in outlets:
                 os.close(descriptor)
         self._finish(json.loads(answer) if answer else {"exit": SERVER_GONE, "error": "The server ended before the command did"})
+
+    def _handed_over(self, executor: Path, remote: tuple[int, int, int], inlet: int) -> socket.socket:
+        """Send the request with the ends that are the command's; close them here, and our inlet too when nobody takes them."""
+        try:
+            return open_command(str(executor), self._request, remote)
+        except BaseException:
+            os.close(inlet)
+            raise
+        finally:
+            for descriptor in set(remote):
+                os.close(descriptor)
 
     def _pipe_ends(self) -> tuple[tuple[int, int, int], int, Outlets]:
         """Return stdin, stdout, stderr for the command, and our ends of them."""
