@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from paas.context import Context
@@ -27,7 +28,7 @@ def add_key(ctx: Context, name: str, text: str) -> Key:
         raise InvalidInput(f"'{name}' is not a name for a key", remedy="use letters, digits, '.', '-', '_' and '@', e.g. alice")
     public_key = parse_public_key(text)
     fingerprint = fingerprint_of(public_key)
-    with flock(ctx.paths.locks / "ssh-keys.lock", what="ssh-keys:add"):
+    with _keys_turn(ctx, "ssh-keys:add"):
         key = ctx.state.access.add_key(name, public_key, fingerprint, ctx.now())
         write_authorized_keys(ctx)
     ctx.state.events.record("", ctx.identity.name, "ssh-keys:add", f"{name} {fingerprint}", ctx.now())
@@ -36,7 +37,7 @@ def add_key(ctx: Context, name: str, text: str) -> Key:
 
 def remove_key(ctx: Context, name: str) -> None:
     """Let a key in no longer. Raises NotFound."""
-    with flock(ctx.paths.locks / "ssh-keys.lock", what="ssh-keys:remove"):
+    with _keys_turn(ctx, "ssh-keys:remove"):
         ctx.state.access.remove_key(name)
         write_authorized_keys(ctx)
     ctx.state.events.record("", ctx.identity.name, "ssh-keys:remove", name, ctx.now())
@@ -67,12 +68,22 @@ def fingerprint_of(public_key: str) -> str:
     return fingerprint
 
 
+def restore_authorized_keys(ctx: Context) -> None:
+    """Let exactly the recorded keys in: a command that died between record and file must not leave a removed key working."""
+    with _keys_turn(ctx, "start of the server"):
+        write_authorized_keys(ctx)
+
+
 def write_authorized_keys(ctx: Context) -> None:
     """Write the file that the gateway and OpenSSH read: each key may run our command as its owner, and nothing else."""
     command = f"env PAAS_RUN={shlex.quote(str(ctx.paths.run))} {shlex.quote(str(program()))} ssh-command"
     known = ctx.state.access.keys()
     lines = [f'command="{command} {key.name}",restrict,pty {key.public_key} {key.name}\n' for key in known]
     atomic_write(ctx.paths.authorized_keys, "".join(lines), mode=0o644)
+
+
+def _keys_turn(ctx: Context, what: str) -> AbstractContextManager[None]:
+    return flock(ctx.paths.locks / "ssh-keys.lock", what=what)
 
 
 def program() -> Path:

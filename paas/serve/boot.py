@@ -5,6 +5,7 @@ from __future__ import annotations
 from paas.context import Context
 from paas.deploy import routing
 from paas.deploy.intent import serving_now
+from paas.deploy.keys import restore_authorized_keys
 from paas.errors import PaasError
 from paas.model.container import KIND_PROCESS, LABEL_KIND
 
@@ -12,7 +13,7 @@ from paas.model.container import KIND_PROCESS, LABEL_KIND
 def bring_back(ctx: Context) -> int:
     """Repair what a reboot or a crash left behind; return how many steps failed. A failed one is reported, never in the way."""
     failed = 0
-    for step in (_abandon_builds, _repair_engine, _forget_last_boot, _sync_proxy):
+    for step in (_abandon_builds, restore_authorized_keys, _repair_engine, _forget_last_boot, _sync_proxy):
         try:
             step(ctx)
         except PaasError as exc:

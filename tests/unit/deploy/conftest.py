@@ -59,6 +59,9 @@ class FakeEngine:
     def flush(self) -> None:
         pass
 
+    def repair(self) -> tuple[str, ...]:
+        return ()
+
     def release_tenant(self, tenant: Tenant) -> None:
         pass
 
@@ -146,6 +149,10 @@ class FakeProxy:
 
     def remove(self, app: str) -> None:
         self.served.pop(app, None)
+
+    def sync(self, wanted) -> tuple[str, ...]:
+        self.served = dict(wanted)
+        return ()
 
     def in_flight(self, app, upstream) -> int:
         return 0

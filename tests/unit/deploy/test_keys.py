@@ -4,6 +4,7 @@ import pytest
 
 from paas.deploy import keys
 from paas.errors import Conflict, InvalidInput, NotFound
+from paas.serve.boot import bring_back
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,10 @@ def test_a_removed_key_leaves_the_file(ctx, key_of):
     with pytest.raises(NotFound):
         keys.remove_key(ctx, "alice")
     assert [e.event for e in ctx.state.events.list()] == ["ssh-keys:add", "ssh-keys:add", "ssh-keys:remove"]
+
+
+def test_a_start_of_the_server_lets_in_no_key_whose_removal_was_cut_off(ctx, key_of):
+    keys.add_key(ctx, "alice", key_of("ed25519"))
+    ctx.state.access.remove_key("alice")  # killed here: recorded, and the file not yet written
+    assert bring_back(ctx) == 0
+    assert ctx.paths.authorized_keys.read_text() == ""
