@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from paas.context import Identity
-from paas.errors import Conflict, PaasError, UsageError
+from paas.errors import Conflict, HostProblem, PaasError, UsageError
 from paas.serve.command import Runner, run_in_child
 from paas.serve.peers import identify, peer_of
 from paas.serve.request import MAX_REQUEST_BYTES, Request, parse_request
@@ -110,11 +110,10 @@ class Executor:
     def _answer_request(self, session: Session, line: bytes) -> None:
         try:
             request, identity = self._admit(session, line)
+            self._fork(session, request, identity)
         except PaasError as exc:
             self._end(session, exc.exit_code, error=exc.message, remedy=exc.remedy)
             return
-        session.request = request
-        self._fork(session, request, identity)
         self._selector.modify(session.connection, selectors.EVENT_READ, lambda: self._read_signals(session))
         if session.received:
             self._pass_signals(session)
@@ -133,9 +132,15 @@ class Executor:
     # -- its command runs
 
     def _fork(self, session: Session, request: Request, identity: Identity) -> None:
-        session.pid = os.fork()
+        """Start the command. Raises HostProblem when the machine has no room for it, which is no harm to the others."""
+        try:
+            session.pid = os.fork()
+        except OSError as exc:
+            remedy = "wait for other commands to end, or run: sudo paas doctor"
+            raise HostProblem(f"The command could not be started: {exc.strerror}", remedy=remedy) from exc
         if session.pid == 0:
             run_in_child(request, identity, session.descriptors, self._run)
+        session.request = request
         session.pidfd = os.pidfd_open(session.pid)
         self._selector.register(session.pidfd, selectors.EVENT_READ, lambda: self._reap(session))
         self._close_descriptors(session)

@@ -140,7 +140,7 @@ class Supervisor:
         for chore in self._chores:
             if chore.due_at <= now and chore.name not in self._workers:
                 chore.due_at = now + chore.every_s
-                self._workers.start(chore.name, lambda chore=chore: self._in_worker(chore.work), lambda code: None)  # type: ignore[misc]
+                self._guard(chore.name, lambda chore=chore: self._start_chore(chore))  # type: ignore[misc]
 
     def _guard(self, what: str, work: Callable[[], None]) -> None:
         """Let one thing fail without harm to the others; it is tried again at the next look."""
@@ -215,6 +215,9 @@ class Supervisor:
             self._guard("watch", lambda: self._watch.update(self._ctx.engine.list({LABEL_APP: watched.name})))
 
         self._workers.start(watched.name, reconcile, note)
+
+    def _start_chore(self, chore: Chore) -> None:
+        self._workers.start(chore.name, lambda: self._in_worker(chore.work), lambda _code: None)
 
     def _retire(self) -> None:
         if self._retirement.step(self._ctx):
