@@ -184,6 +184,19 @@ class Instance:
             self.server.wait(60)
             self.server = None
 
+    def shut_down(self, *container_pids: int) -> None:
+        """End all that a shutdown of the machine ends, politely, and take away what does not survive it."""
+        self.stop()
+        for pid in (*container_pids, int((self.run_dir / "nginx.pid").read_text())):
+            os.kill(pid, signal.SIGTERM)
+            wait_until("it has ended", lambda pid=pid: not _is_running(pid))
+        self._remove_networks()
+        for target in reversed(self._mounts()):
+            run(["umount", "-l", target])
+        shutil.rmtree(self.run_dir)
+        self.run_dir.mkdir()
+        self.run_dir.chmod(0o755)
+
     def destroy(self) -> None:
         """Remove the instance with all that it made."""
         with contextlib.suppress(Exception):
@@ -338,6 +351,13 @@ def openssh(instance: Instance) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _listens(port: int) -> bool:

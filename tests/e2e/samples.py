@@ -4,7 +4,8 @@ from __future__ import annotations
 
 #: Answers `text`; at /env/<KEY> a variable, at /id what tells this process from others, at /slow/<seconds> after a while; logs.
 SERVER = '''\
-import http.server, os, sys, time
+import http.server, os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 TEXT, ID = {text!r}, os.urandom(8).hex()
 
 class Answer(http.server.BaseHTTPRequestHandler):

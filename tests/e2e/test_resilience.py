@@ -90,6 +90,17 @@ def test_routes_are_right_after_nginx_was_killed(fresh_instance: Instance) -> No
     wait_until("nginx serves the route again", lambda: instance.get("routed.localhost").text == "routed", timeout_s=60)
 
 
+def test_apps_are_back_after_the_machine_restarted(fresh_instance: Instance) -> None:
+    instance = fresh_instance
+    instance.repository(app("back")).push("shop").expect()
+    before = instance.get("shop.localhost", "/id").text
+    instance.shut_down(main_pid(instance, "shop"))
+    assert instance.get("shop.localhost").status == 0
+    instance.start()
+    wait_until("the app is back", lambda: instance.get("shop.localhost").text == "back", timeout_s=60)
+    assert instance.get("shop.localhost", "/id").text != before
+
+
 def test_a_killed_push_leaves_the_old_release_and_the_next_push_works(fresh_instance: Instance) -> None:
     instance = fresh_instance
     repository = instance.repository(app("old"))
