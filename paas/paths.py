@@ -62,10 +62,6 @@ class Paths:
         return self.root / "builds"
 
     @property
-    def storage(self) -> Path:
-        return self.root / "storage"
-
-    @property
     def ssh(self) -> Path:
         return self.root / "ssh"
 

@@ -15,10 +15,6 @@ class ContainerStatus(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
 
-    @property
-    def can_start(self) -> bool:
-        return self is not ContainerStatus.RUNNING
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
@@ -134,7 +130,7 @@ LABEL_APP, LABEL_RELEASE, LABEL_TYPE, LABEL_INDEX, LABEL_KIND = (
     "paas.app", "paas.release", "paas.type", "paas.index", "paas.kind",
 )  # fmt: skip
 #: Values of LABEL_KIND.
-KIND_PROCESS, KIND_RUN, KIND_BUILD, KIND_TASK = "process", "run", "build", "task"
+KIND_PROCESS, KIND_RUN, KIND_TASK = "process", "run", "task"
 
 
 def process_of(container: Container) -> ProcessId:

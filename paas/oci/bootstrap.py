@@ -72,7 +72,7 @@ def build_stack(
             on_step(f"Building {wanted.references[0]}")
             with store.new_layer() as layer:
                 _fill(store, layer, stack, apt, packages=wanted.packages, below=layers, on_line=on_line)
-                _clean(layer.diff, stack, apt, is_base=not layers)
+                _clean(layer.diff, apt, is_base=not layers)
                 layers.append(layer.commit())
     store.sync()
     images = []
@@ -165,7 +165,7 @@ def _fill(
     remove_tree(merged)
 
 
-def _clean(root: Path, stack: Stack, apt: AptSetup, *, is_base: bool) -> None:
+def _clean(root: Path, apt: AptSetup, *, is_base: bool) -> None:
     """Make a layer the same wherever it was made: take out what belongs to this host or to mmdebstrap."""
     for leftover in _LEFTOVERS:
         (root / leftover).unlink(missing_ok=True)

@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from paas.errors import InvalidInput
 
 #: The algorithms that image-spec registers, and how many hex digits each has.
 HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+\Z")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,15 +35,6 @@ class Digest:
     def of_bytes(cls, content: bytes) -> Digest:
         """Return the sha256 digest of the content."""
         return cls("sha256", hashlib.sha256(content).hexdigest())
-
-    @classmethod
-    def of_file(cls, path: Path) -> Digest:
-        """Return the sha256 digest of a file's content."""
-        hasher = hashlib.sha256()
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                hasher.update(chunk)
-        return cls("sha256", hasher.hexdigest())
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"

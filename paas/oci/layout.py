@@ -45,7 +45,7 @@ def import_directory(
         raise InvalidInput("The image's layers are not those that its configuration names")
     layers: list[str] = []
     for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
-        layers.append(_import_layer(store, directory / diff_id.hex, diff_id, chain_id, layers, limits))
+        layers.append(_import_layer(store, directory / diff_id.hex, chain_id, layers, limits))
     return store.create_image(ImageConfig.from_oci(document), layers, reference=reference)
 
 
@@ -102,7 +102,7 @@ def _plain_tar(tar: Path, scratch: Path) -> Iterator[BinaryIO]:
 
 
 def _import_layer(
-    store: ImageStore, blob: Path, diff_id: Digest, chain_id: Digest, below: Sequence[str], limits: UnpackLimits
+    store: ImageStore, blob: Path, chain_id: Digest, below: Sequence[str], limits: UnpackLimits
 ) -> str:
     found = store.find_layer(f"chain:{chain_id}")
     if found is None:

@@ -26,20 +26,6 @@ class Routes:
             for position, domain in enumerate(dict.fromkeys(domains)):
                 self._db.change("INSERT INTO domains (scope, domain, position) VALUES (?, ?, ?)", (scope, domain, position))
 
-    def add_domains(self, scope: str, domains: Sequence[str]) -> None:
-        """Add domains behind those there are."""
-        with self._db.transaction():
-            self.set_domains(scope, (*self.domains(scope), *domains))
-
-    def remove_domains(self, scope: str, domains: Sequence[str]) -> None:
-        """Remove domains."""
-        with self._db.transaction():
-            self.set_domains(scope, tuple(d for d in self.domains(scope) if d not in domains))
-
-    def clear_domains(self, scope: str) -> None:
-        """Go back to the default domains."""
-        self.set_domains(scope, ())
-
     def ports(self, app: str) -> tuple[PortMap, ...]:
         """Return the port maps that were set, in their order."""
         rows = self._db.rows("SELECT * FROM ports WHERE app = ? ORDER BY position", (app,))

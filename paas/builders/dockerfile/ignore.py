@@ -36,10 +36,6 @@ class IgnoreRules:
                 ignored = not negated
         return ignored
 
-    def prunes(self, directory: str) -> bool:
-        """Say whether nothing below an ignored directory can be kept, so that nobody needs to look."""
-        return not self.has_exceptions and self.ignores(directory)
-
 
 def parse_ignore(lines: Iterable[str]) -> IgnoreRules:
     """Read the lines of a .dockerignore. Raises ValueError naming a pattern that is none."""

@@ -131,7 +131,7 @@ def configure(state: StageState, instruction: Instruction) -> StageState:
             config = config if state.has_own_cmd else replace(config, cmd=())
             argv = command_argv(instruction.command, state.shell)
             return _noted(state, replace(config, entrypoint=argv), instruction)
-    return _noted(state, _configured(config, instruction, state), instruction)
+    return _noted(state, _configured(config, instruction), instruction)
 
 
 def command_argv(command: Command, shell: tuple[str, ...]) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def exposed_ports(config: ImageConfig) -> tuple[int, ...]:
     return tuple(int(port.partition("/")[0]) for port in config.exposed_ports if port.endswith("/tcp") or "/" not in port)
 
 
-def _configured(config: ImageConfig, instruction: Instruction, state: StageState) -> ImageConfig:
+def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
     match instruction:
         case Label():
             return replace(config, labels=_merged(config.labels, instruction.pairs))

@@ -37,10 +37,6 @@ class Hierarchies:
         found = [path for _, path in self.controllers]
         return tuple(dict.fromkeys([*found, *([self.unified] if self.unified else [])]))
 
-    def root_of(self, controller: str) -> Path | None:
-        """Return the tree that accounts for a controller."""
-        return dict(self.controllers).get(controller, self.unified)
-
 
 def parse_hierarchies(mounts: str) -> Hierarchies:
     """Find the cgroup mounts in the text of /proc/mounts. Pure."""

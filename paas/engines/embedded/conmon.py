@@ -33,7 +33,7 @@ class Monitored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What conmon is told about one container. `log_path` None: it inherits `stdio`, nothing is logged."""
+    """What conmon is told about one container. `log_path` None: it inherits its caller's streams, nothing is logged."""
 
     container: str
     bundle: Path
@@ -43,7 +43,6 @@ class Watch:
     log_max_bytes: int = 0
     has_terminal: bool = False
     keeps_stdin: bool = False
-    stdio: Stdio | None = None
 
 
 def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:

@@ -22,8 +22,6 @@ ANSWER_TIMEOUT_S, ANSWER_POLL_S = 10.0, 0.1
 #: The exit code and the last lines are written a moment after the process's end.
 EXIT_CODE_TIMEOUT_S = 5.0
 LOG_LINES = 20
-#: After its end a process's exit code and last output take a moment to be written down.
-LAST_WORDS_S = 3.0
 _CHUNK_BYTES, _ANSWER_CHUNKS = 65536, 32
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _LOOPBACK = ("0100007F", "00000000000000000000000001000000")

@@ -61,11 +61,9 @@ cgroup /var/lib/other/root/sys/fs/cgroup/memory cgroup ro,memory 0 0
 
 def test_cgroup_trees_are_found_on_pure_and_hybrid_hosts() -> None:
     pure, hybrid = parse_hierarchies(PURE), parse_hierarchies(HYBRID)
-    assert pure.is_pure_v2 and pure.root_of("memory") == Path("/sys/fs/cgroup")
+    assert pure.is_pure_v2 and pure.roots == (Path("/sys/fs/cgroup"),)
     assert not hybrid.is_pure_v2
     assert hybrid.roots == tuple(Path("/sys/fs/cgroup", n) for n in ("memory", "cpu,cpuacct", "systemd", "unified"))
-    assert hybrid.root_of("cpuacct") == Path("/sys/fs/cgroup/cpu,cpuacct")
-    assert hybrid.root_of("hugetlb") == Path("/sys/fs/cgroup/unified")
 
 
 def test_the_parent_is_the_setting_else_the_delegated_unit_else_our_own(tmp_path: Path) -> None:
