@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paas.context import Context
+from paas.deploy.limits import oneoff_limits
 from paas.deploy.intent import deployed_release
 from paas.engines import Stdio
 from paas.errors import TaskFailed
 from paas.host.pipes import line_pipe
+from paas.host.run import LastLines
 from paas.model.app import App
 from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, Container, ContainerSpec
 from paas.model.process import ProcessType, command_line
@@ -25,19 +27,14 @@ TASK_TIMEOUT_S = 3600.0
 def run_task(ctx: Context, app: App, release: Release, process: ProcessType) -> None:
     """Run a deploy task on the release's image, its output streamed. Raises TaskFailed."""
     spec = oneoff_spec(ctx, app, release, process, kind=KIND_TASK)
-    lines: list[str] = []
-
-    def show(line: str) -> None:
-        lines.append(line)
-        ctx.output.detail(line)
-
-    with line_pipe(show) as descriptor, open(os.devnull) as nothing:
+    said = LastLines(ctx.output.detail)
+    with line_pipe(said) as descriptor, open(os.devnull) as nothing:
         stdio = Stdio(stdin=nothing.fileno(), stdout=descriptor, stderr=descriptor)
         status = ctx.engine.run(spec, stdio, timeout_s=TASK_TIMEOUT_S)
     if status != 0:
         raise TaskFailed(
             f"The {process.name} task of {app.name} exited with status {status}: {process.command}",
-            output=tuple(lines[-20:]),
+            output=said.lines,
             remedy="nothing was switched: the old release keeps serving; fix the task and push again",
         )
 
@@ -83,6 +80,7 @@ def oneoff_spec(
             **({"TERM": "xterm-256color"} if has_terminal else {}), **(env or {}),
         },
         labels={LABEL_APP: app.name, LABEL_RELEASE: str(release.version), LABEL_KIND: kind},
+        limits=oneoff_limits(ctx.state.properties.merged(app.name), ctx.settings),
         has_terminal=has_terminal,
         keeps_stdin=True,
     )  # fmt: skip

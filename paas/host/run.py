@@ -131,6 +131,18 @@ def missing_tool(name: str) -> HostProblem:
     return HostProblem(f"Could not find '{name}'", remedy="run: paas doctor")
 
 
-def tail(lines: Sequence[str], count: int = TAIL_LINES) -> tuple[str, ...]:
-    """Return the last lines."""
-    return tuple(deque(lines, maxlen=count))
+class LastLines:
+    """Hands each line on and remembers the last ones, which explain a failure."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._last: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def __call__(self, line: str) -> None:
+        self._last.append(line)
+        self._on_line(line)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return what is remembered, oldest first."""
+        return tuple(self._last)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from paas.errors import HostProblem
 from paas.host.files import remove_tree
-from paas.host.run import run, stream, tail
+from paas.host.run import LastLines, run, stream
 from paas.oci.apt import AptSource, read_sources, render_sources
 from paas.oci.stacks import Stack, host_release, sources_for
 from paas.oci.store import Image, ImageStore, PendingLayer
@@ -150,16 +150,11 @@ def _fill(
         lower = ":".join(str(store.layer_link(layer_id).relative_to(store.root)) for layer_id in reversed(below))
         upper, scratch = layer.diff.relative_to(store.root), work.relative_to(store.root)
         argv = (*_IN_OVERLAY, f"lowerdir={lower},upperdir={upper},workdir={scratch},{_OVERLAY_OPTIONS}", str(merged), *argv)
-    said: list[str] = []
-
-    def hear(line: str) -> None:
-        said.append(line)
-        on_line(line)
-
-    if stream((*_ISOLATED, *argv), hear, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root):
+    said = LastLines(on_line)
+    if stream((*_ISOLATED, *argv), said, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd=store.root):
         raise HostProblem(
             f"Could not build the stack {stack.name}: mmdebstrap failed",
-            output=tail(said), remedy="check that 'apt-get update' works on this machine, then try again",
+            output=said.lines, remedy="check that 'apt-get update' works on this machine, then try again",
         )  # fmt: skip
     remove_tree(work)
     remove_tree(merged)

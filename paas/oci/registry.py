@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from paas.errors import HostProblem, InvalidInput, NotFound
-from paas.host.run import stream, tail
+from paas.host.run import LastLines, stream
 from paas.oci.layout import import_directory, write_layout
 from paas.oci.reference import Reference
 from paas.oci.store import Image, ImageStore
@@ -93,15 +93,10 @@ def _copy(source: str, target: str, failure: str, on_line: Lines, scratch: Path)
     argv = ["skopeo", f"--tmpdir={scratch}", "copy", "--retry-times=1"]
     if target.startswith("dir:"):
         argv.append("--dest-decompress")
-    said: list[str] = []
-
-    def hear(line: str) -> None:
-        said.append(line)
-        on_line(line)
-
-    if stream([*argv, source, target], hear, env={**os.environ, "TMPDIR": str(scratch)}, timeout_s=PULL_TIMEOUT_S):
+    said = LastLines(on_line)
+    if stream([*argv, source, target], said, env={**os.environ, "TMPDIR": str(scratch)}, timeout_s=PULL_TIMEOUT_S):
         raise HostProblem(
-            failure, output=tail(said),
+            failure, output=said.lines,
             remedy="check the name, that the registry is reachable from here, and its login: skopeo login <registry>",
         )  # fmt: skip
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from paas.builders.dockerfile.writer import LayerWriter
 from paas.engines import BuildStep, Engine
 from paas.errors import BuildFailed, CommandFailed
 from paas.host.files import disk_problem
-from paas.host.run import TAIL_LINES
+from paas.host.run import LastLines
 from paas.model.container import NetworkMode
 from paas.oci.store import ImageStore
 
@@ -129,15 +128,10 @@ class LayerSteps:
         return self._execute(step, run, key)
 
     def _execute(self, step: BuildStep, run: Run, key: str) -> str:
-        last: deque[str] = deque(maxlen=TAIL_LINES)
-
-        def hear(line: str) -> None:
-            last.append(line)
-            self._order.output.detail(line)
-
+        said = LastLines(self._order.output.detail)
         where = f"{self._order.dockerfile}:{run.line}"
         try:
-            with self._engine.build_step(step, on_line=hear, timeout_s=self._time_left(where)) as result:
+            with self._engine.build_step(step, on_line=said, timeout_s=self._time_left(where)) as result:
                 if result.exit_code == 0:
                     self._hosted.clean(result.changes)
                     return self._store.adopt_layer(result.changes, content_key=key)
@@ -146,11 +140,11 @@ class LayerSteps:
         except CommandFailed as exc:
             raise BuildFailed(
                 f"{where}: the build did not end within {self._order.timeout_s:.0f} s\n    {run.line} | {run.text}",
-                output=tuple(last), remedy="make the step faster, or raise build-timeout-s in paas.toml",
+                output=said.lines, remedy="make the step faster, or raise build-timeout-s in paas.toml",
             ) from exc  # fmt: skip
         raise BuildFailed(
             f'{where}: "{" ".join(run.text.split())}" did not complete successfully: exit code: {status}{killed}',
-            output=tuple(last), remedy="change the command and push again",
+            output=said.lines, remedy="change the command and push again",
         )  # fmt: skip
 
     def _run_key(self, state: StageState, run: Run, argv: Sequence[str], env: Mapping[str, str]) -> str:
