@@ -1,4 +1,4 @@
-"""Resource limits of builds and processes, from properties and settings. Pure but for the machine's size."""
+"""Resource limits of builds and one-off containers, from properties and settings. Pure but for the machine's size."""
 
 from __future__ import annotations
 
@@ -20,5 +20,14 @@ def build_limits(properties: Mapping[str, str], settings: Settings) -> Limits:
     return Limits(
         memory_bytes=memory or machine_bytes * 3 // 4,
         cpu_millis=cpu or cores * 900,
+        pids=settings.pids,
+    )
+
+
+def oneoff_limits(properties: Mapping[str, str], settings: Settings) -> Limits:
+    """Return what a one-off container of the app may use: what its processes may by default. Pure."""
+    return Limits(
+        memory_bytes=int(properties.get("resource.limit.memory") or settings.memory_mb) * MIB,
+        cpu_millis=int(float(properties.get("resource.limit.cpu") or 0) * 1000),
         pids=settings.pids,
     )

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paas.context import Context
-from paas.deploy.limits import oneoff_limits
 from paas.deploy.intent import deployed_release
+from paas.deploy.limits import oneoff_limits
 from paas.engines import Stdio
 from paas.errors import TaskFailed
 from paas.host.pipes import line_pipe
