@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from paas.cli.common import format_option, print_json, table
+from paas.cli.common import format_option, print_json
+from paas.cli.readable import local_time, table
 from paas.context import Context
 from paas.errors import InvalidInput, NotFound
 from paas.model.release import Build, BuildStatus
@@ -24,10 +23,8 @@ def list_builds(ctx: Context, app: str, style: str) -> None:
         print_json(ctx.output, [_described(build) for build in found])
         return
     rows = [
-        (str(b.number), b.status, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(b.started_at)), _took(b), b.actor,
-         b.revision[:8], b.cause)
-        for b in found
-    ]  # fmt: skip
+        (str(b.number), b.status, local_time(b.started_at), _took(b), b.actor, b.revision[:8], b.cause) for b in found
+    ]
     for line in table(("BUILD", "STATUS", "STARTED", "TOOK", "ACTOR", "REVISION", "CAUSE"), rows):
         ctx.output.plain(line)
 

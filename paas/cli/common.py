@@ -1,4 +1,4 @@
-"""What all commands share: the one place that prints errors, tables, JSON, and the question before something is destroyed."""
+"""What all commands share: the one place that prints errors, reports, JSON, and the question before something is destroyed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -90,12 +90,6 @@ def _write_err(line: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # the reader is gone
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Lay rows out in columns, two spaces apart. Pure."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    return tuple("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in (header, *rows))
 
 
 def print_json(output: Output, value: Any) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from paas.cli.common import format_option, print_json, table
+from paas.cli.common import format_option, print_json
+from paas.cli.readable import readable_span, table
 from paas.context import Context
 from paas.engines import Stdio
 from paas.errors import InvalidInput
@@ -244,7 +245,7 @@ def _row(container: Container, now: float) -> tuple[str, ...]:
         container.id,
         container.image[:12],
         command if len(command) <= 30 else command[:29] + "…",
-        f"{_age(now - container.created_at)} ago",
+        f"{readable_span(now - container.created_at)} ago",
         _status(container, now),
         ", ".join(f"{p.host_address}:{p.host_port}->{p.container_port}/{p.protocol}" for p in container.ports),
         container.name,
@@ -253,19 +254,12 @@ def _row(container: Container, now: float) -> tuple[str, ...]:
 
 def _status(container: Container, now: float) -> str:
     if container.is_running:
-        return f"Up {_age(now - container.started_at)}"
+        return f"Up {readable_span(now - container.started_at)}"
     if container.status is ContainerStatus.CREATED:
         return "Created"
     reason = ", out of memory" if container.is_oom_killed else ""
     code = "?" if container.exit_code is None else container.exit_code
     return f"Exited ({code}{reason})"
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
 
 
 def _description(container: Container) -> dict[str, object]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from paas.cli.common import format_option, print_json, table
+from paas.cli.common import format_option, print_json
+from paas.cli.readable import readable_size, readable_span, table
 from paas.context import Context
 from paas.deploy.gc import collect, kept_images
 from paas.errors import Conflict, InvalidInput
@@ -24,7 +25,6 @@ from paas.oci.registry import ArchiveFormat, load_images, pull_image, push_image
 from paas.oci.store import Image, ImageStore
 
 _STREAM = "-"
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @click.command("image:list")
@@ -42,7 +42,7 @@ def list_images(ctx: Context, quiet: bool, style: str) -> None:
         print_json(ctx.output, [_described(store, image) for image in images])
     else:
         rows = [
-            (reference, image.short_id, _age(ctx.now() - image.created_at), readable_size(_size(store, image)))
+            (reference, image.short_id, f"{readable_span(ctx.now() - image.created_at)} ago", readable_size(_size(store, image)))
             for image in images
             for reference in store.references(image.id) or ("<none>",)
         ]
@@ -131,7 +131,7 @@ def history(ctx: Context, image: str) -> None:
     rows = []
     for entry in reversed(found.config.history):
         layer = layers.pop(0) if layers and not entry.is_empty_layer else ""
-        age = _age(ctx.now() - entry.created_at) if entry.created_at else ""
+        age = f"{readable_span(ctx.now() - entry.created_at)} ago" if entry.created_at else ""
         rows.append((layer[:12], age, readable_size(store.layer_size(layer)) if layer else "0 B", entry.created_by))
     rows += [(layer[:12], "", readable_size(store.layer_size(layer)), "") for layer in layers]
     for line in table(("LAYER", "CREATED", "SIZE", "CREATED BY"), rows):
@@ -226,15 +226,6 @@ def push(ctx: Context, image: str, reference: str) -> None:
     push_image(ImageStore(ctx.paths.images), image, reference or image, on_line=ctx.output.detail)
 
 
-def readable_size(size_bytes: float) -> str:
-    """Return `142 MB`."""
-    for unit in _UNITS[:-1]:
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.0f} {_UNITS[-1]}"
-
-
 def _described(store: ImageStore, image: Image) -> dict[str, object]:
     return {
         "id": image.id,
@@ -248,14 +239,6 @@ def _described(store: ImageStore, image: Image) -> dict[str, object]:
 
 def _size(store: ImageStore, image: Image) -> int:
     return sum(store.layer_size(layer) for layer in image.layers)
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
 
 
 def _refuse_used(ctx: Context, image: Image) -> None:

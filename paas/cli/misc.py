@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import click
 
 import paas
 from paas.cli.common import format_option, print_json
+from paas.cli.readable import local_time
 from paas.context import Context
 from paas.deploy.routing import app_urls
 
@@ -68,8 +68,7 @@ def events(ctx: Context, app: str, count: int, style: str) -> None:
         print_json(ctx.output, [dataclasses.asdict(event) for event in found])
         return
     for event in found:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-        ctx.output.plain(f"{at} {event.actor} {event.event} {event.app} {event.detail}".rstrip())
+        ctx.output.plain(f"{local_time(event.at)} {event.actor} {event.event} {event.app} {event.detail}".rstrip())
 
 
 COMMANDS: tuple[click.Command, ...] = (show_help, version, url, urls, events)

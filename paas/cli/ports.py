@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import format_option, print_json, report_command, table
+from paas.cli.common import format_option, print_json, report_command
+from paas.cli.readable import table
 from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.routing import app_ports

@@ -6,8 +6,9 @@ import dataclasses
 
 import click
 
-from paas.cli.common import format_option, print_json, report_command, table
+from paas.cli.common import format_option, print_json, report_command
 from paas.cli.properties import report_of, set_command
+from paas.cli.readable import table
 from paas.context import Context
 from paas.deploy import receive, rollback, rollout
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container

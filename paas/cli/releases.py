@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from paas.cli.common import format_option, print_json, print_report, table
+from paas.cli.common import format_option, print_json, print_report
+from paas.cli.readable import local_time, table
 from paas.context import Context
 from paas.deploy.intent import deployed_release
 from paas.model.release import Release, config_diff, parse_version
@@ -23,7 +22,7 @@ def list_releases(ctx: Context, app: str, style: str) -> None:
     if style == "json":
         print_json(ctx.output, [_described(release) for release in found])
         return
-    rows = [(f"v{r.version}", r.status, _at(r.created_at), r.actor, r.revision[:8], r.cause) for r in found]
+    rows = [(f"v{r.version}", r.status, local_time(r.created_at), r.actor, r.revision[:8], r.cause) for r in found]
     for line in table(("VERSION", "STATUS", "CREATED", "ACTOR", "REVISION", "CAUSE"), rows):
         ctx.output.plain(line)
 
@@ -40,7 +39,7 @@ def info(ctx: Context, app: str, version: str, style: str) -> None:
         print_json(ctx.output, _described(release))
         return
     report = {
-        "version": f"v{release.version}", "status": release.status, "created": _at(release.created_at),
+        "version": f"v{release.version}", "status": release.status, "created": local_time(release.created_at),
         "actor": release.actor, "cause": release.cause, "revision": release.revision, "image": release.image,
         "build": str(release.build_id), "config-vars": " ".join(sorted(release.config)),
         "formation": " ".join(f"{name}={count}" for name, count in release.formation.items()),
@@ -78,10 +77,6 @@ def _described(release: Release) -> dict[str, object]:
         "config-vars": sorted(release.config), "formation": dict(release.formation),
         "processes": {process.name: process.command or list(process.argv) for process in release.processes},
     }  # fmt: skip
-
-
-def _at(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 COMMANDS: tuple[click.Command, ...] = (list_releases, info, diff)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import table
-from paas.cli.image import readable_size
+from paas.cli.readable import readable_size, table
 from paas.context import Context
 from paas.host.files import flock
 from paas.oci.bootstrap import build_stack

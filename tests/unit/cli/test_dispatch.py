@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.cli.common import error_boundary, table
+from paas.cli.common import error_boundary
 from paas.errors import DeployFailed
 
 
@@ -130,10 +130,6 @@ def test_apps_are_listed_under_a_header_and_as_json(cli):
     assert cli.out.getvalue() == "=====> My Apps\nshop\n"
     assert cli("apps:list", "--format", "json") == 0
     assert [app["name"] for app in json.loads(cli.out.getvalue())] == ["shop"]
-
-
-def test_a_table_is_aligned():
-    assert table(("A", "B"), [("longer", "x"), ("y", "")]) == ("A       B", "longer  x", "y")
 
 
 def test_locking_is_seen_in_the_report(cli):
