@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +20,11 @@ class Claims:
     def take(self, key: str, container: str) -> bool:
         """Take a key for a container, unless another one holds it."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for _ in range(2):
-            try:
-                (self.directory / key).symlink_to(container)
-                return True
-            except FileExistsError:
-                holder = self.holder(key)
-                if holder == container:
-                    return True
-                if holder and self.exists(holder):
-                    return False
-                (self.directory / key).unlink(missing_ok=True)
-        return False
+        if self._write(key, container):
+            return True
+        with self._clearing():
+            self._drop_if_stale(key)
+            return self._write(key, container) or self.holder(key) == container
 
     def holder(self, key: str) -> str:
         """Return the container that holds a key, or ''."""
@@ -42,8 +37,30 @@ class Claims:
         if self.holder(key) == container:
             (self.directory / key).unlink(missing_ok=True)
 
-    def stale(self) -> tuple[str, ...]:
-        """Return the keys whose holder is gone."""
-        with contextlib.suppress(FileNotFoundError):
-            return tuple(key.name for key in sorted(self.directory.iterdir()) if not self.exists(self.holder(key.name)))
-        return ()
+    def drop_stale(self) -> None:
+        """Remove the claims whose holder is gone."""
+        with contextlib.suppress(FileNotFoundError), self._clearing():
+            for claim in sorted(self.directory.iterdir()):
+                self._drop_if_stale(claim.name)
+
+    def _write(self, key: str, container: str) -> bool:
+        try:
+            (self.directory / key).symlink_to(container)
+        except FileExistsError:
+            return False
+        return True
+
+    def _drop_if_stale(self, key: str) -> None:
+        holder = self.holder(key)
+        if holder and not self.exists(holder):
+            (self.directory / key).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _clearing(self) -> Iterator[None]:
+        """Be the only one who removes stale claims: of two, the slower would remove the new claim of the faster."""
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -146,9 +146,7 @@ def release_claims(ground: Ground, record: Record) -> None:
 def drop_stale_claims(ground: Ground) -> None:
     """Remove claims whose container is gone."""
     for kind in ("names", "addresses"):
-        claims = _claims(ground, kind)
-        for key in claims.stale():
-            claims.release(key, claims.holder(key))
+        _claims(ground, kind).drop_stale()
 
 
 def read_account(root: Path, user: str) -> Account:
