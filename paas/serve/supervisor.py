@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import selectors
 import socket
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from paas.context import Context, Identity
-from paas.deploy import gc, rollout
+from paas.deploy import gc, ledger, rollout
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
@@ -46,8 +47,6 @@ RETRY_S = 0.5
 LOGS_S, REPAIR_S, IMAGES_S, FIRST_CHORE_S = 60.0, 30.0, 86400.0, 300.0
 #: Workers at once; their probes mostly wait.
 MAX_WORKERS = 8
-#: Exit code of a worker that found the app's turn taken (sysexits.h, EX_TEMPFAIL).
-_BUSY = 75
 _POLICY = "ps.restart-policy"
 
 
@@ -201,13 +200,13 @@ class Supervisor:
             try:
                 failures = rollout.reconcile(self._ctx, watched.name, only=due)
             except Conflict:
-                return _BUSY
+                return os.EX_TEMPFAIL  # a command holds the app's turn
             for failure in failures:
                 self._ctx.output.warn(f"{watched.name}: {failure.message}")
             return int(bool(failures))
 
         def note(code: int) -> None:
-            is_busy = code == _BUSY
+            is_busy = code == os.EX_TEMPFAIL
             watched.needs_routes |= is_busy
             watched.look_at = time.monotonic() + (RETRY_S if is_busy else 0.0)
             if due and not is_busy:
@@ -226,6 +225,7 @@ class Supervisor:
     def _repair(self) -> None:
         for done in self._ctx.engine.repair():
             self._ctx.output.step(done)
+        ledger.close_interrupted(self._ctx)
 
     def _keep_logs(self) -> None:
         self._ctx.engine.rotate_logs()

@@ -426,3 +426,14 @@ def test_a_rollback_marks_what_it_left_together_with_the_switch(ctx, tree, monke
     with pytest.raises(KeyboardInterrupt):
         rollback.roll_back(ctx, "shop")
     assert ctx.state.releases.get("shop", 2).status is ReleaseStatus.ROLLED_BACK
+
+
+def test_what_a_killed_command_left_open_is_closed_unless_somebody_is_at_work(ctx, tree):
+    deploy(ctx, tree)
+    build = ctx.state.builds.start("shop", "alice", "git push", "dead", 0)
+    with app_turn(ctx, "shop", "git push"):
+        ledger.close_interrupted(ctx)
+    assert ctx.state.builds.get(build.id).status is BuildStatus.RUNNING
+    ledger.close_interrupted(ctx)
+    assert ctx.state.builds.get(build.id).status is BuildStatus.ABANDONED
+    assert ctx.state.releases.current("shop").version == 1
