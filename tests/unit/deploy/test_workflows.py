@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, build, config, receive, release, rollback, rollout, routes
+from paas.deploy import apps, build, config, ledger, receive, release, rollback, rollout, routes
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.deploy.retire import Retirement
