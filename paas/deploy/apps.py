@@ -9,7 +9,8 @@ from paas.context import Context
 from paas.deploy import hooks, rollout
 from paas.deploy.intent import deployment_for
 from paas.deploy.queue import app_turn
-from paas.deploy.routes import apply_routes
+from paas.deploy.routes import apply_routes, refuse_taken
+from paas.deploy.routing import default_domains
 from paas.errors import Conflict, InvalidInput, NotFound
 from paas.host import git
 from paas.host.files import move_tree, remove_tree
@@ -22,6 +23,7 @@ def create(ctx: Context, name: str) -> App:
     parse_app_name(name)
     if ctx.state.apps.find(name) is not None:
         raise Conflict(f"Name is already taken: {name}", remedy="choose another, or see: paas apps:list")
+    refuse_taken(ctx, name, default_domains(ctx, name))
     app = ctx.state.apps.create(name, ctx.now())
     git.ensure_repo(ctx.paths.repo(name), app=name, owner=ctx.settings.user)
     ctx.state.events.record(name, ctx.identity.name, "apps:create", "", ctx.now())
@@ -56,6 +58,8 @@ def rename(ctx: Context, old: str, new: str) -> App:
         app = ctx.state.apps.get(old)
         if ctx.state.apps.find(new) is not None:
             raise Conflict(f"Name is already taken: {new}", remedy="choose another, or see: paas apps:list")
+        if not ctx.state.routes.domains(old):
+            refuse_taken(ctx, old, default_domains(ctx, new))
         release = ctx.state.releases.current(old)
         renamed = replace(app, name=new)
         if release is not None and not app.is_stopped:

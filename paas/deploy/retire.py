@@ -5,6 +5,7 @@ Held by the supervisor; it never waits, so one slow container delays nobody.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -100,13 +101,18 @@ class Retirement:
         return any(container.is_running and is_unrecorded(container, deployment) for container in found)
 
     def adopt_orphans(self, ctx: Context) -> None:
-        """Take over process containers whose app is gone."""
+        """Take over process containers whose app is gone, but not those of a name that `apps:rename` is about to give."""
         known = {app.name for app in ctx.state.apps.list()}
         for container in ctx.engine.list({LABEL_KIND: KIND_PROCESS}):
-            if container.labels.get(LABEL_APP) not in known and container.id not in self._retiring:
-                self._retiring[container.id] = Retiring(
-                    container=container, ports=(), since=ctx.now(), wait_to_retire_s=0, stop_timeout_s=ctx.settings.stop_timeout_s
-                )
+            app_name = container.labels.get(LABEL_APP, "")
+            if app_name in known or container.id in self._retiring:
+                continue
+            with contextlib.suppress(Conflict), app_turn(ctx, app_name, "retire", wait=False):
+                if ctx.state.apps.find(app_name) is None:
+                    self._retiring[container.id] = Retiring(
+                        container=container, ports=(), since=ctx.now(), wait_to_retire_s=0,
+                        stop_timeout_s=ctx.settings.stop_timeout_s,
+                    )  # fmt: skip
 
     def step(self, ctx: Context) -> bool:
         """Do what is due for each; say whether any are left."""

@@ -32,7 +32,7 @@ def change_domains(ctx: Context, app_name: str, change: Callable[[tuple[str, ...
     with app_turn(ctx, app_name, "domains"):
         app = ctx.state.apps.get(app_name)
         after = tuple(dict.fromkeys(change(routing.app_domains(ctx, app_name))))
-        _refuse_taken(ctx, app_name, after)
+        refuse_taken(ctx, app_name, after)
         if after == routing.default_domains(ctx, app_name):
             after = ()
         with ctx.state.transaction():
@@ -92,7 +92,8 @@ def _refuse_mapped_twice(ports: Sequence[PortMap]) -> None:
         seen[port.host] = port
 
 
-def _refuse_taken(ctx: Context, app: str, domains: Sequence[str]) -> None:
+def refuse_taken(ctx: Context, app: str, domains: Sequence[str]) -> None:
+    """Raise Conflict when an app other than this one answers at one of the domains."""
     for other in ctx.state.apps.list():
         if other.name == app:
             continue
