@@ -22,8 +22,8 @@ FORWARDED = frozenset({
     "GIT_PROTOCOL",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
-#: Exit code when the server goes away before the command ends (sysexits.h, EX_UNAVAILABLE).
-SERVER_GONE = 69
+#: Exit code when the server goes away before the command ends.
+SERVER_GONE = os.EX_UNAVAILABLE
 #: After so many Ctrl-C without an answer the client gives up waiting.
 PATIENCE = 3
 

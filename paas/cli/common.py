@@ -17,8 +17,6 @@ from paas.context import Context
 from paas.errors import Conflict, HostProblem, InvalidInput, PaasError, UsageError
 from paas.output import DETAIL, Output
 
-#: Exit code for a fault of ours (sysexits.h).
-EX_SOFTWARE = 70
 #: What a report holds for one app.
 ReportOf = Callable[[Context, str], Mapping[str, str]]
 
@@ -72,7 +70,7 @@ def _print_defect(error: Exception, output: Output) -> int:
     text = "".join(traceback.format_exception(error))
     if os.environ.get("PAAS_TRACE") == "1":
         _write_err(text)
-        return EX_SOFTWARE
+        return os.EX_SOFTWARE
     output.error(f"This is a defect of paas itself: {type(error).__name__}: {error}")
     try:
         with tempfile.NamedTemporaryFile("w", prefix="paas-", suffix=".trace", delete=False) as file:
@@ -81,7 +79,7 @@ def _print_defect(error: Exception, output: Output) -> int:
         _write_err(DETAIL + "run it again with --trace and please report what it says")
     else:
         _write_err(f"{DETAIL}please report it with {file.name}")
-    return EX_SOFTWARE
+    return os.EX_SOFTWARE
 
 
 def _write_err(line: str) -> None:

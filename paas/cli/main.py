@@ -22,7 +22,7 @@ def main() -> int:
             return code
     if os.geteuid() != 0:
         sys.stderr.write(" !     The server does not run, and without it only root may use paas\n       run: sudo paas doctor\n")
-        return 69
+        return os.EX_UNAVAILABLE
     from paas.cli.root import run_in_process
 
     return run_in_process(argv)

@@ -20,13 +20,11 @@ from paas.serve.request import Request
 
 #: Runs one command line for somebody and returns its exit code; prints its errors itself.
 Runner = Callable[[Sequence[str], Identity], int]
-#: Exit code of a fault of ours (sysexits.h, EX_SOFTWARE).
-FAULT = 70
 
 
 def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int], run: Runner) -> NoReturn:
     """Become the command: never returns into the executor's loop, whatever happens."""
-    code = FAULT
+    code = os.EX_SOFTWARE
     try:
         _take_signals(request)
         os.setsid()

@@ -48,7 +48,7 @@ def fork_worker(name: str, work: Callable[[], int]) -> int:
     pid = os.fork()
     if pid:
         return pid
-    code = 70  # sysexits.h, EX_SOFTWARE
+    code = os.EX_SOFTWARE
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGTERM):
