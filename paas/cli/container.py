@@ -173,6 +173,14 @@ def execute(
     )  # fmt: skip
 
 
+@click.command("container:attach")
+@click.argument("container")
+@click.pass_obj
+def attach(ctx: Context, container: str) -> int:
+    """Join a running container's streams until it stops; its exit code is ours."""
+    return ctx.engine.attach(container)
+
+
 @click.command("container:commit")
 @click.argument("container")
 @click.argument("reference", default="")
@@ -283,4 +291,4 @@ def _description(container: Container) -> dict[str, object]:
     }
 
 
-COMMANDS = (run, ps, start, stop, remove, logs, execute, commit, port, inspect)
+COMMANDS = (run, ps, start, stop, remove, logs, execute, attach, commit, port, inspect)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
-from paas.cli.container import parse_publish, parse_size, parse_volume
+from paas.cli.container import attach, parse_publish, parse_size, parse_volume
 from paas.errors import InvalidInput
 from paas.model.container import Mount, PortMapping
 
@@ -37,3 +39,14 @@ def test_published_ports() -> None:
     for wrong in ("80", "0:80", "80:70000", "a:b", "1:2:3:4", "80:80/sctp"):
         with pytest.raises(InvalidInput):
             parse_publish(wrong)
+
+
+def test_attaching_ends_with_the_containers_exit_code() -> None:
+    joined: list[str] = []
+
+    def join(container: str) -> int:
+        joined.append(container)
+        return 7
+
+    done = CliRunner().invoke(attach, ["web"], obj=SimpleNamespace(engine=SimpleNamespace(attach=join)), standalone_mode=False)
+    assert (joined, done.return_value) == (["web"], 7)
