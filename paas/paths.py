@@ -117,6 +117,10 @@ class Paths:
         """Return the directory with the app's process logs, `<type>.<index>/<container id>.log`."""
         return self.logs / app
 
+    def app_source(self, app: str) -> Path:
+        """Return where the app's tree is while it is deployed."""
+        return self.work / "source" / app
+
     def app_cache(self, app: str) -> Path:
         """Return the app's build cache."""
         return self.cache / app

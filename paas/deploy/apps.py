@@ -91,7 +91,7 @@ def destroy(ctx: Context, name: str) -> None:
         ctx.engine.release_tenant(app.tenant)
         for build in ctx.state.builds.list(name):
             ctx.paths.build_log(build.id).unlink(missing_ok=True)
-        for path in (ctx.paths.repo(name), ctx.paths.app_cache(name), ctx.paths.app_logs(name)):
+        for path in (ctx.paths.repo(name), ctx.paths.app_source(name), ctx.paths.app_cache(name), ctx.paths.app_logs(name)):
             remove_tree(path)
         ctx.state.apps.destroy(name)
     ctx.state.events.record(name, ctx.identity.name, "apps:destroy", "", ctx.now())

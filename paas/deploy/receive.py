@@ -7,7 +7,6 @@ then refuse one that waited in the queue, because the branch is no longer where 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from paas.deploy import build, release, rollout
 from paas.deploy.queue import app_turn
 from paas.errors import Conflict, InvalidInput
 from paas.host import git
+from paas.host.files import remove_tree
 from paas.model.app import App
 from paas.model.release import Release
 from paas.model.source import RefUpdate, Source
@@ -71,12 +71,20 @@ def deploy_source(ctx: Context, app: App, source: Source, *, cause: str) -> Rele
 
 @contextlib.contextmanager
 def exported(ctx: Context, app: App, revision: str) -> Iterator[Source]:
-    """Check the revision out into a directory of its own, removed afterwards."""
-    ctx.paths.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{app.name}-", dir=ctx.paths.work, ignore_cleanup_errors=True) as directory:
-        tree = Path(directory) / "source"
+    """Check the revision out into the app's source directory, removed afterwards.
+
+    The caller holds the app's turn: what stands there was left by a command that was killed.
+    """
+    directory = ctx.paths.app_source(app.name)
+    remove_tree(directory)
+    directory.mkdir(mode=0o700, parents=True)
+    try:
+        tree = directory / "source"
         git.export_tree(ctx.paths.repo(app.name), revision, tree)
         yield Source(tree=tree, revision=revision, description=git.subject(ctx.paths.repo(app.name), revision))
+    finally:
+        with contextlib.suppress(OSError):  # the next deploy tries again
+            remove_tree(directory)
 
 
 def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None:
