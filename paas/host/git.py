@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,11 +55,8 @@ def ensure_repo(repo: Path, *, app: str, owner: str) -> None:
             directory.mkdir(mode=0o750, parents=True)
             _give(directory, uid, gid)
     _git(repo, "init", "--bare", "--quiet", "--template=", "--initial-branch=master", ".")
-    (repo / "description").write_text(f"{app}\n")
-    attributes.parent.mkdir(exist_ok=True)
-    attributes.write_text(_ATTRIBUTES)
-    for made in (repo / "description", attributes.parent, attributes):
-        _give(made, uid, gid)
+    _write_as_owner(repo, "description", f"{app}\n")
+    _write_as_owner(repo, "info/attributes", _ATTRIBUTES)
 
 
 def export_tree(repo: Path, revision: str, destination: Path) -> None:
@@ -179,7 +178,7 @@ def _git_status(repo: Path, *argv: str) -> int:
     return int(status)
 
 
-def _execute(repo: Path, argv: list[str], **options: bool) -> Any:
+def _execute(repo: Path, argv: list[str], **options: Any) -> Any:
     """Run git in the repository with the identity of its owner."""
     trace(" ".join(argv))
     git: Any = Git(repo)  # its overloads do not let options be passed through
@@ -198,11 +197,25 @@ def _as_revision(revision: str) -> str:
     return revision
 
 
+def _write_as_owner(repo: Path, name: str, text: str) -> None:
+    """Write a file of the repository as the repository's owner: root would follow the links that the owner may have put there."""
+    with tempfile.TemporaryFile() as content:
+        content.write(text.encode())
+        content.seek(0)
+        try:
+            _execute(repo, ["mkdir", "-p", str(Path(name).parent)])
+            _execute(repo, ["tee", name], istream=content)
+        except GitCommandError as exc:
+            raise _failed(exc) from exc
+
+
 def _as_owner(directory: Path) -> dict[str, Any]:
-    """Return subprocess options that make root become the directory's owner; nothing for other users."""
-    owner = directory.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    """Return subprocess options that make root become the directory's owner; nothing for other users. Raises HostProblem."""
+    if os.geteuid() != 0:
         return {}
+    owner = directory.lstat()
+    if stat.S_ISLNK(owner.st_mode) or owner.st_uid == 0:
+        raise HostProblem(f"{directory} is no repository of the SSH user", remedy="see who put it there, then remove it")
     return {"extra_groups": [], "group": owner.st_gid, "user": owner.st_uid}
 
 

@@ -1,8 +1,8 @@
 """The firewall of tenant networks: one nftables table, changed atomically. Not per container, except published ports.
 
 Bridges match by wildcard, so that starting a container without ports changes nothing here:
-between tenants nothing passes; from a tenant out everything does, masqueraded; from a tenant to the host only what answers,
-ping, DNS and the public web ports; from elsewhere into a tenant only published ports.
+between tenants nothing passes; from a tenant out everything but link-local addresses does, masqueraded; from a tenant to the
+host only what answers, ping, DNS and the public web ports; from elsewhere into a tenant only published ports.
 Source: nft(8); DESIGN.md, 1 and 7.
 """
 
@@ -18,6 +18,8 @@ from paas.network.ipam import bridge_pattern
 
 _REMEDY = "run: paas doctor"
 _ANY = "0.0.0.0"
+#: Where clouds keep a machine's credentials (and some their resolver, which stays within reach). Source: RFC 3927.
+_LINK_LOCAL = "169.254.0.0/16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ add rule inet {prefix} publish dnat ip to meta l4proto . ip daddr . th dport map
 add rule inet {prefix} outgoing ip saddr {pool} oifname != {ours} masquerade
 add rule inet {prefix} outgoing ip saddr 127.0.0.0/8 oifname {ours} masquerade
 add rule inet {prefix} outgoing ip saddr {pool} ct status dnat oifname {ours} masquerade
+add rule inet {prefix} forward iifname {ours} ip daddr {_LINK_LOCAL} udp dport != 53 drop
+add rule inet {prefix} forward iifname {ours} ip daddr {_LINK_LOCAL} meta l4proto != udp drop
 add rule inet {prefix} forward ct state established,related accept
 add rule inet {prefix} forward iifname . oifname @same accept
 add rule inet {prefix} forward iifname {ours} oifname {ours} drop

@@ -188,3 +188,20 @@ def test_missing_repository_has_no_refs(open_path: Path) -> None:
     assert git.resolve(open_path / "none.git", "HEAD") == ""
     assert git.refs(open_path / "none.git") == {}
     assert git.head_branch(open_path / "none.git") == ""
+
+
+def test_root_never_follows_what_the_owner_put_there(repo: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("keep me")
+    evil = repo.parent / "evil.git"
+    evil.mkdir()
+    (evil / "description").symlink_to(secret)
+    subprocess.run(["chown", "-hR", "paas:paas", str(evil)], check=True)
+    with pytest.raises(CommandFailed):
+        git.ensure_repo(evil, app="evil", owner="paas")
+    assert secret.read_text() == "keep me"
+    link = repo.parent / "link.git"
+    link.symlink_to("/etc")
+    with pytest.raises(HostProblem, match="no repository"):
+        git.ensure_repo(link, app="link", owner="paas")
+    assert not Path("/etc/HEAD").exists()

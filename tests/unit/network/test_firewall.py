@@ -8,6 +8,8 @@ def test_the_rules_name_bridges_by_wildcard_and_keep_tenants_apart() -> None:
     rules = ruleset("paas", "10.208.0.0/12", ["paasb2", "paasb1"], [443, 80]).splitlines()
     forward = [line.removeprefix("add rule inet paas forward ") for line in rules if " rule inet paas forward " in line]
     assert forward == [
+        'iifname "paasb*" ip daddr 169.254.0.0/16 udp dport != 53 drop',
+        'iifname "paasb*" ip daddr 169.254.0.0/16 meta l4proto != udp drop',
         "ct state established,related accept",
         "iifname . oifname @same accept",
         'iifname "paasb*" oifname "paasb*" drop',
