@@ -66,7 +66,7 @@ def test_deploys_scales_and_restarts_lose_no_request(instance: Instance, app_nam
         time.sleep(1)
     assert load.errors == []
     assert set(load.answers) == {f"version {number}" for number in range(5)}
-    assert sum(load.answers.values()) > 500
+    assert all(count > 5 for count in load.answers.values())
 
 
 def test_a_request_under_way_is_answered_by_the_old_release(instance: Instance, app_name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import authorize, eventually, make_key, open_directory
+from serving import eventually, make_key, open_directory
 
 pytestmark = pytest.mark.integration
 
@@ -82,8 +82,10 @@ def idle() -> Iterator[Server]:
 @pytest.fixture
 def server(idle: Server) -> Iterator[Server]:
     """A running server that lets alice in."""
-    authorize(idle.base, alice=make_key(idle.base / "key"))
+    make_key(idle.base / "key")
     process = idle.start()
+    added = idle.paas("ssh-keys:add", "alice", str(idle.base / "key.pub"))
+    assert added.returncode == 0, added.stderr
     yield idle
     process.terminate()
     process.wait(60)
