@@ -86,6 +86,7 @@ def server(idle: Server) -> Iterator[Server]:
     process = idle.start()
     added = idle.paas("ssh-keys:add", "alice", str(idle.base / "key.pub"))
     assert added.returncode == 0, added.stderr
+    eventually(lambda: idle.ssh("version").returncode == 0)  # then the gateway has its name, too
     yield idle
     process.terminate()
     process.wait(60)
