@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import itertools
-import os
 import shutil
 import subprocess
 import tempfile
@@ -22,10 +20,10 @@ from paas.oci.manifest import ImageConfig
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
+from slots import claim_slot
 
 BUSYBOX = Path("/bin/busybox")
 SERVER = Path(__file__).parent / "apps/http-static/server.c"
-_NUMBERS = itertools.count(os.getpid() % 26)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +46,9 @@ def engine_ground() -> Iterator[EngineGround]:
     # Not below pytest's directories, which are 0700: the runtime looks for a container's root as the tenant.
     root = Path(tempfile.mkdtemp(prefix="paas-engine-", dir="/tmp"))
     root.chmod(0o755)
-    number = next(_NUMBERS)
-    letters = "".join(chr(ord("a") + digit) for digit in (number // 26 % 26, number % 26))
+    slot = claim_slot()
     paths = Paths(root=root / "lib", run=root / "run", etc=root / "etc")
-    settings = Settings(
-        network_prefix=f"t{letters}",
-        network_pool=f"10.{222 + number % 2}.0.0/16",
-        cgroup_parent=f"/paas-test-{root.name[-8:]}",
-        uid_start=1_500_000_000 + (number % 64) * (1 << 21),
-    )
+    settings = Settings(**slot.settings)  # type: ignore[arg-type]
     engine = EmbeddedEngine(paths=paths, settings=settings)
     try:
         store = ImageStore(paths.images)
@@ -74,6 +66,7 @@ def engine_ground() -> Iterator[EngineGround]:
         firewall.uninstall(settings.network_prefix)
         cgroups.remove(cgroups.hierarchies(), settings.cgroup_parent)
         shutil.rmtree(root)
+        slot.release()
 
 
 def make_image(store: ImageStore) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import os
 import shutil
 import signal
@@ -21,12 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slots import claim_slot
+
 TEST_ROOT = Path(os.environ.get("PAAS_TEST_ROOT", "/var/tmp/paas-tests"))
 #: Image store with the base image, made by tests/run.sh; instances begin with hard links to it.
 STACK_IMAGES = TEST_ROOT / "stack" / "root" / "images"
 PAAS = Path(sys.executable).parent / "paas"
 APPS = Path(__file__).parent / "apps"
-_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +100,11 @@ class Instance:
     def __init__(self, *, root: Path | None = None, settings: Mapping[str, object] | None = None) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="pt", dir="/tmp"))
         self.base.chmod(0o755)
-        number = (os.getpid() * 7 + next(_NUMBERS)) % 200
+        self.slot = claim_slot()
         self.root = root or self.base / "lib"
         self.run_dir, self.etc = self.base / "run", self.base / "etc"
         self.http_port, self.https_port, self.ssh_port = free_port(), free_port(), free_port()
-        self.prefix = f"t{number:x}"
+        self.prefix = self.slot.prefix
         self.key = self.base / "key"
         self.log = self.base / "serve.log"
         self.server: subprocess.Popen[bytes] | None = None
@@ -113,9 +113,7 @@ class Instance:
             "http_port": self.http_port, "https_port": self.https_port,
             "nginx_main": str(self.etc / "nginx.conf"), "nginx_dir": str(self.etc / "nginx"),
             "nginx_log_dir": str(self.base / "nginx-logs"),
-            "network_prefix": self.prefix, "network_pool": f"10.216.{number % 4 * 64}.0/18",
-            "uid_start": 1_100_000_000, "cgroup_parent": f"/paas-test-{self.prefix}", "wait_to_retire_s": 5,
-            **(settings or {}),
+            "wait_to_retire_s": 5, **self.slot.settings, **(settings or {}),
         }  # fmt: skip
 
     # -- life
@@ -211,6 +209,7 @@ class Instance:
             run(["umount", "-l", target])
         self._remove_cgroups()
         shutil.rmtree(self.base, ignore_errors=True)
+        self.slot.release()
 
     def _remove_cgroups(self) -> None:
         roots = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())

@@ -264,11 +264,15 @@ configure_openssh() {
     fi
     if has_systemd; then
         quietly systemctl reload-or-restart ssh.service
-    elif [[ -e /run/sshd.pid ]]; then
-        kill -HUP "$(</run/sshd.pid)"
-    else
+    elif ! reload_sshd; then
         /usr/sbin/sshd
     fi
+}
+
+# Without systemd. Fails when no sshd runs: its pid file may be left from one that was killed, the pid another process's by now.
+reload_sshd() {
+    local pid
+    pid=$(cat /run/sshd.pid 2>/dev/null) && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == sshd ]] && kill -HUP "$pid"
 }
 
 demo() {
@@ -331,6 +335,7 @@ uninstall() {
         systemctl reload ssh.service 2>/dev/null || true
     else
         ! nginx -t 2>/dev/null || nginx -s reload 2>/dev/null || true
+        reload_sshd || true
     fi
     if [[ $PURGE == yes ]]; then
         say "Removing all apps, images and settings"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import shutil
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from paas.model.container import Tenant  # noqa: E402
 from paas.output import Output  # noqa: E402
 from paas.paths import Paths  # noqa: E402
 from paas.settings import Settings  # noqa: E402
+from slots import claim_slot  # noqa: E402
 
 TENANT = Tenant(name="bench", number=1)
 DOCKERFILE = """FROM debian:12
@@ -56,8 +56,7 @@ def main() -> None:
     paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
     paths.root.mkdir()
     subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    prefix = f"d{os.getpid() % 256:x}"
-    settings = Settings(network_prefix=prefix, network_pool="10.219.0.0/16", cgroup_parent=f"/paas-{prefix}")
+    settings = Settings(**claim_slot().settings)  # type: ignore[arg-type]
     engine = EmbeddedEngine(paths=paths, settings=settings)
     try:
         for files in (10, options.files):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.machine]
 
 CHECKOUT = Path(__file__).parent.parent.parent
 NEIGHBOUR = Path("/etc/nginx/conf.d/neighbour.conf")
+SSHD_PID = Path("/run/sshd.pid")
+#: One more than the largest pid there can be (include/linux/threads.h).
+NO_PID = 1 << 22
 
 
 def provision(*options: str) -> Result:
@@ -64,7 +69,28 @@ def test_the_machine_passes_its_own_check(installed: Result) -> None:
     run(["/usr/local/bin/paas", "doctor"]).expect()
 
 
-def test_openssh_accepts_the_same_keys(installed: Result, tmp_path: Path) -> None:
+@pytest.fixture
+def no_sshd() -> Iterator[None]:
+    """No sshd runs, and the last one was killed; what a test starts is ended."""
+    had_one = _sshd_pid() is not None
+    if not had_one:
+        SSHD_PID.write_text(f"{NO_PID}\n")
+    yield
+    pid = _sshd_pid()
+    if pid is not None and not had_one:
+        os.kill(pid, signal.SIGTERM)
+
+
+def _sshd_pid() -> int | None:
+    """Return the pid of the machine's sshd, or None when there is none."""
+    try:
+        pid = int(SSHD_PID.read_text())
+        return pid if Path(f"/proc/{pid}/comm").read_text() == "sshd\n" else None
+    except (OSError, ValueError):
+        return None
+
+
+def test_openssh_accepts_the_same_keys(installed: Result, no_sshd: None, tmp_path: Path) -> None:
     provision("--openssh").expect()
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"]).expect()
     run(["/usr/local/bin/paas", "ssh-keys:add", "tester"], stdin=(tmp_path / "key.pub").read_text()).expect()

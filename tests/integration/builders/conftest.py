@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from builder_lab import TENANT, Lab
+from dockerfile_yard import remove_traces
 from harness import STACK_IMAGES
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
-
-CGROUPS = Path("/sys/fs/cgroup")
+from slots import claim_slot
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +28,8 @@ def lab() -> Iterator[Lab]:
     paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
     paths.root.mkdir()
     subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    prefix = f"l{os.getpid() % 256:x}"
-    settings = Settings(network_prefix=prefix, network_pool="10.217.0.0/16", cgroup_parent=f"/paas-lab-{prefix}")
+    slot = claim_slot()
+    settings = Settings(**slot.settings)  # type: ignore[arg-type]
     engine = EmbeddedEngine(paths=paths, settings=settings)
     try:
         yield Lab(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
@@ -39,9 +37,6 @@ def lab() -> Iterator[Lab]:
         for container in engine.list():
             engine.remove(container.id, is_forced=True)
         engine.release_tenant(TENANT)
-        subprocess.run(["nft", "delete", "table", "inet", prefix], check=False, capture_output=True)
-        for top in (root / f"paas-lab-{prefix}" for root in (CGROUPS, *CGROUPS.iterdir())):
-            for directory, _, _ in os.walk(top, topdown=False):
-                with contextlib.suppress(OSError):
-                    Path(directory).rmdir()
+        remove_traces(settings)
         shutil.rmtree(base)
+        slot.release()

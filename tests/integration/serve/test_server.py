@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from serving import eventually, make_key, open_directory
+from slots import claim_slot
 
 pytestmark = pytest.mark.integration
 
@@ -69,14 +70,16 @@ def idle() -> Iterator[Server]:
     """An instance whose server does not run yet."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    slot = claim_slot()
     with open_directory() as base:
         (base / "paas.toml").write_text(
-            f'ssh-port = {port}\nssh-address = "127.0.0.1"\nnetwork-prefix = "fs"\nnetwork-pool = "10.214.128.0/20"\n'
-            f'cgroup-parent = "/paas-test-fs"\nnginx-main = "{base}/nginx.conf"\nnginx-dir = "{base}/nginx"\n'
+            f'ssh-port = {port}\nssh-address = "127.0.0.1"\nnetwork-prefix = "{slot.prefix}"\nnetwork-pool = "{slot.pool}"\n'
+            f'cgroup-parent = "/paas-test-{slot.prefix}"\nnginx-main = "{base}/nginx.conf"\nnginx-dir = "{base}/nginx"\n'
         )
         made = Server(base=base, port=port)
         yield made
         made.paas("serve", "--stop")
+    slot.release()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from paas.engines.embedded.engine import EmbeddedEngine
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
+from slots import claim_slot
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +27,8 @@ def yard() -> Iterator[Yard]:
     paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
     paths.root.mkdir()
     subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    prefix = f"y{os.getpid() % 256:x}"
-    settings = Settings(network_prefix=prefix, network_pool="10.218.0.0/16", cgroup_parent=f"/paas-yard-{prefix}")
+    slot = claim_slot()
+    settings = Settings(**slot.settings)  # type: ignore[arg-type]
     engine = EmbeddedEngine(paths=paths, settings=settings)
     try:
         yield Yard(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
@@ -38,3 +38,4 @@ def yard() -> Iterator[Yard]:
         engine.release_tenant(TENANT)
         remove_traces(settings)
         shutil.rmtree(base)
+        slot.release()
