@@ -10,7 +10,10 @@ export PAAS_TEST_ROOT=${PAAS_TEST_ROOT:-/var/tmp/paas-tests}
 # One environment for each checkout and set of locks, so that two runs do not take it from each other.
 LOCKS=$(cat vagrant/requirements.lock tests/requirements.lock pyproject.toml - <<<"$PWD" | sha256sum | cut -c1-12)
 readonly VENV=$PAAS_TEST_ROOT/venv-$LOCKS STACK=$PAAS_TEST_ROOT/stack
-readonly PACKAGES=(openssh-server chromium chromium-driver wrk shellcheck)
+readonly PACKAGES=(
+    openssh-server chromium chromium-driver wrk shellcheck
+    busybox-static gcc libc6-dev         # the image and the web server of tests/engine_ground.py
+)
 exec </dev/null
 
 ((EUID == 0)) || { echo "the tests make containers and networks: run them as root, sudo $0" >&2; exit 1; }
