@@ -42,6 +42,9 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
         "selected": Property(doc="builder to use, whatever is detected", check=_NAME, example="dockerfile"),
         "build-dir": Property(doc="directory of the repository that is built", check=_PATH, example="services/api"),
     },
+    "app-json": {
+        "appjson-path": Property(doc="where app.json is", check=_PATH, example="deploy/app.json", default="app.json"),
+    },
     "git": {
         "deploy-branch": Property(doc="branch whose push deploys", check=_NAME, example="main"),
     },

@@ -12,6 +12,7 @@ from paas.context import Context
 from paas.deploy.limits import build_limits
 from paas.errors import BuildFailed, InvalidFile, PaasError
 from paas.model.app import App
+from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
 from paas.model.process import ProcessType, parse_procfile
 from paas.model.release import Build, BuildResult, BuildStatus
 from paas.model.source import Source
@@ -29,6 +30,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
         properties = ctx.state.properties.merged(app.name)
         source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
         procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
+        app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
         builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
         builder.validate(source.tree)
         ctx.output.step(f"Building {app.name} from {builder.name}")
@@ -45,7 +47,8 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
                 timeout_s=ctx.settings.build_timeout_s,
             )
         )
-        result = replace(result, processes=merged_processes(result.processes, procfile), builder=builder.name)
+        processes = merged_processes(result.processes, procfile)
+        result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
         require_processes(app, result)
         return ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result)
 
@@ -124,10 +127,21 @@ def build_directory(tree: Path, name: str) -> Path:
 
 def read_procfile(file: Path) -> tuple[ProcessType, ...]:
     """Return the Procfile's process types, none if there is no file. Raises InvalidFile with the line."""
+    text = _read_text(file)
+    return () if text is None else parse_procfile(text, file=file.name)
+
+
+def read_app_json(file: Path) -> AppJson:
+    """Return what app.json says, nothing if there is no file. Raises InvalidFile with the key and its line."""
+    text = _read_text(file)
+    return NO_APP_JSON if text is None else parse_app_json(text, file=file.name)
+
+
+def _read_text(file: Path) -> str | None:
     if file.is_symlink() or not file.is_file():
-        return ()
+        return None
     try:
-        return parse_procfile(file.read_text(), file=file.name)
+        return file.read_text()
     except UnicodeDecodeError as exc:
         raise InvalidFile(file.name, 0, "is not UTF-8 text") from exc
 

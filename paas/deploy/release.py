@@ -31,6 +31,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
         actor=ctx.identity.name,
         cause=cause,
         revision=build.revision,
+        app_json=build.app_json,
         now=ctx.now(),
     )
     run_release_task(ctx, app, release)
@@ -53,6 +54,7 @@ def derive_release(
         actor=ctx.identity.name,
         cause=cause,
         revision=base.revision,
+        app_json=base.app_json,
         now=ctx.now(),
     )
 

@@ -18,6 +18,8 @@ _SHELL_SYNTAX = re.compile(
 #: Run once before the switch, never as a process (Heroku release phase).
 RELEASE = "release"
 WEB = "web"
+#: More processes of one type than one machine runs.
+MAX_QUANTITY = 500
 #: ENTRYPOINT of a buildpack image: it takes a whole shell line as one argument. Source: Buildpacks platform spec, "Launch".
 LAUNCHER = "/cnb/launcher"
 
@@ -103,6 +105,6 @@ def parse_scale(argument: str) -> tuple[str, int]:
     name, equals, count = argument.partition("=")
     if not equals or not PROCESS_TYPE.match(name) or not count.isdecimal():
         raise InvalidInput(f"'{argument}' is not a scale", remedy="write type=count, e.g. web=2 worker=1")
-    if int(count) > 500:
-        raise InvalidInput(f"{name}={count} is more than 500 processes", remedy=f"e.g. {name}=20")
+    if int(count) > MAX_QUANTITY:
+        raise InvalidInput(f"{name}={count} is more than {MAX_QUANTITY} processes", remedy=f"e.g. {name}=20")
     return name, int(count)

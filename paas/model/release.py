@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from paas.errors import InvalidInput
+from paas.model.appjson import NO_APP_JSON, AppJson
 from paas.model.process import ProcessType
 
 #: More releases than any app will have, and a number that the database takes.
@@ -32,6 +33,7 @@ class BuildResult:
     processes: tuple[ProcessType, ...] = ()
     ports: tuple[int, ...] = ()
     builder: str = ""
+    app_json: AppJson = NO_APP_JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Build:
     builder: str = ""
     processes: tuple[ProcessType, ...] = ()
     ports: tuple[int, ...] = ()
+    app_json: AppJson = NO_APP_JSON
 
 
 class ReleaseStatus(StrEnum):
@@ -78,6 +81,7 @@ class Release:
     cause: str
     created_at: float
     revision: str = ""
+    app_json: AppJson = NO_APP_JSON
 
     def process(self, name: str) -> ProcessType | None:
         """Return the process type of that name, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paas.errors import NotFound
+from paas.model.appjson import parse_app_json
 from paas.model.release import Build, BuildResult, BuildStatus
 from paas.state.db import Database, Row
 from paas.state.rows import ports_from_json, ports_to_json, processes_from_json, processes_to_json
@@ -29,10 +30,11 @@ class Builds:
         """Record how a build ended and what came out."""
         result = result or BuildResult(image="")
         self._db.change(
-            "UPDATE builds SET status = ?, finished_at = ?, image = ?, builder = ?, processes = ?, ports = ? WHERE id = ?",
+            "UPDATE builds SET status = ?, finished_at = ?, image = ?, builder = ?, processes = ?, ports = ?, app_json = ?"
+            " WHERE id = ?",
             (
                 status, now, result.image, result.builder, processes_to_json(result.processes), ports_to_json(result.ports),
-                build_id,
+                result.app_json.text, build_id,
             ),
         )  # fmt: skip
         return self.get(build_id)
@@ -60,5 +62,5 @@ def _build(row: Row) -> Build:
         id=row["id"], app=row["app"], number=row["number"], status=BuildStatus(row["status"]), actor=row["actor"],
         cause=row["cause"], revision=row["revision"], started_at=row["started_at"], finished_at=row["finished_at"],
         image=row["image"], builder=row["builder"], processes=processes_from_json(row["processes"]),
-        ports=ports_from_json(row["ports"]),
+        ports=ports_from_json(row["ports"]), app_json=parse_app_json(row["app_json"]),
     )  # fmt: skip

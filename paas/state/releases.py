@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from paas.errors import NotFound
+from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
 from paas.model.env import Secret
 from paas.model.process import ProcessType
 from paas.model.release import Release, ReleaseStatus
@@ -22,6 +23,7 @@ class Releases:
     def append(
         self, *, app: str, build_id: int, image: str, processes: tuple[ProcessType, ...], ports: tuple[int, ...],
         config: Mapping[str, str], formation: Mapping[str, int], actor: str, cause: str, now: float, revision: str = "",
+        app_json: AppJson = NO_APP_JSON,
     ) -> Release:
         """Append a pending release with the next version."""
         with self._db.transaction():
@@ -29,10 +31,11 @@ class Releases:
             version = ((last["version"] if last else None) or 0) + 1
             self._db.change(
                 "INSERT INTO releases (app, version, build_id, image, processes, ports, config, formation, status, actor, cause,"
-                " revision, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " revision, created_at, app_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app, version, build_id, image, processes_to_json(processes), ports_to_json(ports), json.dumps(dict(config)),
                     json.dumps(dict(formation)), ReleaseStatus.PENDING, actor, cause, revision, now,
+                    app_json.text,
                 ),
             )  # fmt: skip
         return self.get(app, version)
@@ -74,5 +77,5 @@ def _release(row: Row) -> Release:
         processes=processes_from_json(row["processes"]), ports=ports_from_json(row["ports"]),
         config={key: Secret(value) for key, value in json.loads(row["config"]).items()},
         formation=json.loads(row["formation"]), status=ReleaseStatus(row["status"]), actor=row["actor"], cause=row["cause"],
-        created_at=row["created_at"], revision=row["revision"],
+        created_at=row["created_at"], revision=row["revision"], app_json=parse_app_json(row["app_json"]),
     )  # fmt: skip

@@ -22,6 +22,7 @@ PROMISED = {
     "builds": ("list", "info", "output"),
     "logs": ("",), "enter": ("",), "run": ("", "detached", "list", "logs", "stop"),
     "ssh-keys": ("add", "list", "remove"),
+    "app-json": ("report", "set"),
     "git": ("report", "set"),
     "url": ("",), "urls": ("",), "version": ("",), "events": ("",), "help": ("",), "doctor": ("",), "serve": ("",),
     "container": ("run", "ps", "start", "stop", "rm", "logs", "exec", "commit", "port", "inspect"),

@@ -64,6 +64,7 @@ CREATE TABLE builds (
     builder     TEXT NOT NULL DEFAULT '',
     processes   TEXT NOT NULL DEFAULT '[]',
     ports       TEXT NOT NULL DEFAULT '[]',
+    app_json    TEXT NOT NULL DEFAULT '',
     UNIQUE (app, number)
 ) STRICT;
 
@@ -74,6 +75,7 @@ CREATE TABLE releases (
     image      TEXT NOT NULL,
     processes  TEXT NOT NULL,
     ports      TEXT NOT NULL,
+    app_json   TEXT NOT NULL DEFAULT '',
     config     TEXT NOT NULL,
     formation  TEXT NOT NULL,
     status     TEXT NOT NULL,

@@ -1,0 +1,68 @@
+"""app.json on its way: read before the build, kept with the build and with each release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paas.context import Context
+from paas.deploy import apps, config, receive, rollback
+from paas.errors import InvalidFile
+from paas.model.release import BuildStatus
+from paas.model.source import Source
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/code").write_text("x")
+    return tmp_path / "tree"
+
+
+def deploy(ctx: Context, tree: Path, app_json: str = "") -> None:
+    if app_json:
+        (tree / "app.json").write_text(app_json)
+    else:
+        (tree / "app.json").unlink(missing_ok=True)
+    app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
+    receive.deploy_source(ctx, app, Source(tree=tree, revision="abc"), cause="git push")
+
+
+def test_each_release_keeps_the_app_json_of_its_build(ctx, tree):
+    first, second = '{"formation": {"web": {"quantity": 2}}}', '{/* none */}'
+    deploy(ctx, tree, first)
+    deploy(ctx, tree, second)
+    config.set_config(ctx, "shop", {"A": "1"})
+    rollback.roll_back(ctx, "shop", 1)
+    deploy(ctx, tree)
+    kept = {release.version: release.app_json.text for release in ctx.state.releases.list("shop")}
+    assert kept == {1: first, 2: second, 3: second, 4: first, 5: ""}
+    assert ctx.state.releases.get("shop", 4).app_json.quantities == {"web": 2}
+    assert [build.app_json.text for build in ctx.state.builds.list("shop")] == ["", second, first]
+
+
+def test_a_wrong_app_json_stops_before_anything_is_built(ctx, tree):
+    with pytest.raises(InvalidFile, match=r"app.json:1: formation.web.quantity must be a whole number"):
+        deploy(ctx, tree, '{"formation": {"web": {"quantity": "2"}}}')
+    build = ctx.state.builds.list("shop")[0]
+    assert build.status is BuildStatus.FAILED
+    assert "built" not in ctx.paths.build_log(build.id).read_text()
+    assert ctx.state.releases.list("shop") == ()
+
+
+def test_app_json_is_read_where_its_property_says(ctx, tree):
+    apps.create(ctx, "shop")
+    ctx.state.properties.set("shop", "app-json", "appjson-path", "deploy/app.json")
+    (tree / "deploy").mkdir()
+    (tree / "deploy/app.json").write_text('{"scripts": {"postdeploy": "seed"}}')
+    deploy(ctx, tree, "not read")
+    assert ctx.state.releases.get("shop", 1).app_json.scripts.first_postdeploy == "seed"
+
+
+def test_an_app_json_that_is_a_link_is_not_read(ctx, tree, tmp_path):
+    (tmp_path / "secret").write_text("not json")
+    (tree / "app.json").symlink_to(tmp_path / "secret")
+    app = apps.create(ctx, "shop")
+    receive.deploy_source(ctx, app, Source(tree=tree), cause="git push")
+    assert ctx.state.releases.get("shop", 1).app_json.text == ""
