@@ -1,18 +1,22 @@
-"""`ps:*`: scale, restart, stop, start, rebuild, rollback, report, inspect."""
+"""`ps:*`: scale, restart, stop, start, restore, rebuild, rollback, report, inspect."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import click
 
+from paas.cli.allapps import all_option, at_most, over_apps, parallel_option
 from paas.cli.common import format_option, print_json, report_command
 from paas.cli.properties import report_of, set_command
 from paas.cli.readable import table
 from paas.context import Context
-from paas.deploy import receive, rollback, rollout
+from paas.deploy import processes, receive, rollback
+from paas.deploy.intent import formation_of
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container
-from paas.model.process import default_formation, parse_scale
+from paas.model.process import parse_scale
 from paas.model.release import parse_version
 
 
@@ -25,11 +29,11 @@ def scale(ctx: Context, app: str, scales: tuple[str, ...], style: str) -> None:
     """Run so many processes of each type; without a count, show the formation."""
     ctx.state.apps.get(app)
     if scales:
-        rollout.scale(ctx, app, dict(parse_scale(one) for one in scales))
+        processes.scale(ctx, app, dict(parse_scale(one) for one in scales))
         return
     release = ctx.state.releases.current(app)
     scaled = ctx.state.apps.formation(app)
-    formation = default_formation(release.processes, scaled) if release else scaled
+    formation = formation_of(release, scaled) if release else scaled
     if style == "json":
         print_json(ctx.output, formation)
         return
@@ -39,36 +43,67 @@ def scale(ctx: Context, app: str, scales: tuple[str, ...], style: str) -> None:
 
 
 @click.command("ps:restart")
-@click.argument("app")
-@click.argument("types", nargs=-1)
+@click.argument("app", default="")
+@click.argument("targets", nargs=-1, metavar="[TYPE|TYPE.N]...")
+@all_option
+@parallel_option
 @click.pass_obj
-def restart(ctx: Context, app: str, types: tuple[str, ...]) -> None:
+def restart(ctx: Context, app: str, targets: tuple[str, ...], is_all: bool, parallel: int) -> None:
     """Replace the running processes by new ones, without a pause."""
-    rollout.restart(ctx, app, types)
+    at_once = 0 if is_all else at_most(parallel)
+    work = partial(processes.restart, targets=targets, at_once=at_once)
+    over_apps(ctx, app, is_all, parallel, _if_deployed(is_all, work))
 
 
 @click.command("ps:stop")
-@click.argument("app")
+@click.argument("app", default="")
+@all_option
+@parallel_option
 @click.pass_obj
-def stop(ctx: Context, app: str) -> None:
+def stop(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
     """Stop all processes of the app until ps:start."""
-    rollout.stop(ctx, app)
+    over_apps(ctx, app, is_all, parallel, _if_deployed(is_all, processes.stop))
 
 
 @click.command("ps:start")
-@click.argument("app")
+@click.argument("app", default="")
+@all_option
+@parallel_option
 @click.pass_obj
-def start(ctx: Context, app: str) -> None:
+def start(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
     """Start a stopped app."""
-    rollout.start_app(ctx, app)
+    at_once = 0 if is_all else at_most(parallel)
+    over_apps(ctx, app, is_all, parallel, _if_deployed(is_all, partial(processes.start_app, at_once=at_once)))
+
+
+@click.command("ps:restore")
+@click.argument("app", default="")
+@all_option
+@parallel_option
+@click.pass_obj
+def restore(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
+    """Start what should run and does not: of one app, or of all; stopped apps stay stopped."""
+    over_apps(ctx, app, is_all or not app, parallel, processes.restore)
 
 
 @click.command("ps:rebuild")
-@click.argument("app")
+@click.argument("app", default="")
+@all_option
+@parallel_option
 @click.pass_obj
-def rebuild(ctx: Context, app: str) -> None:
+def rebuild(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
     """Build and deploy the deployed revision again."""
-    receive.rebuild(ctx, app)
+    over_apps(ctx, app, is_all, parallel, _if_deployed(is_all, receive.rebuild))
+
+
+def _if_deployed(is_all: bool, work: Callable[[Context, str], object]) -> Callable[[Context, str], object]:
+    """Return the work; of all apps, only those with a release have any."""
+
+    def guarded(ctx: Context, app: str) -> None:
+        if not is_all or ctx.state.releases.current(app) is not None:
+            work(ctx, app)
+
+    return guarded
 
 
 @click.command("ps:rollback")
@@ -112,6 +147,6 @@ def _containers(ctx: Context, app: str) -> tuple[Container, ...]:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    scale, restart, stop, start, rebuild, roll_back, inspect, set_command("ps"),
+    scale, restart, stop, start, restore, rebuild, roll_back, inspect, set_command("ps"),
     report_command("ps", "Show the app's processes and their state, or those of all apps.", _report),
 )  # fmt: skip

@@ -21,7 +21,7 @@ from paas.errors import PermissionRefused, UsageError
 from paas.output import Output
 
 #: Modules of this package that hold no commands.
-_PLUMBING = frozenset({"client", "common", "main", "root", "properties", "readable", "words"})
+_PLUMBING = frozenset({"allapps", "client", "common", "main", "root", "properties", "readable", "words"})
 #: Modules whose commands belong to no topic of the module's name.
 _TOPICLESS = {
     "misc": ("help", "version", "url", "urls", "events"),

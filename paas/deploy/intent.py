@@ -10,27 +10,39 @@ from paas.errors import Conflict
 from paas.model.app import App
 from paas.model.container import Container
 from paas.model.process import ProcessId, default_formation
-from paas.model.release import Release
+from paas.model.release import Release, frozen_properties
 from paas.schedulers import Deployment
 
 
 def deployment_for(
-    ctx: Context, app: App, release: Release, *, formation: Mapping[str, int] | None = None,
-    generations: Mapping[str, int] | None = None, settings_of: str = "", only: frozenset[ProcessId] | None = None,
+    ctx: Context, app: App, release: Release, *, scaled: Mapping[str, int] | None = None, settings_of: str = "",
+    only: frozenset[ProcessId] | None = None, at_once: int = 0,
 ) -> Deployment:
-    """Return what should run for this release with the app's recorded formation and properties, or with the ones given."""
+    """Return what should run for this release with the app's recorded counts (or the ones given) and properties."""
     owner = settings_of or app.name
-    scaled = ctx.state.apps.formation(owner) if formation is None else formation
+    scaled = ctx.state.apps.formation(owner) if scaled is None else scaled
     ports = tuple(dict.fromkeys(port.container for port in routing.app_ports(ctx, owner, release)))
     return Deployment(
         app=app,
         release=release,
-        formation=default_formation(release.processes, scaled),
-        generations=ctx.state.apps.generations(owner) if generations is None else generations,
+        formation=formation_of(release, scaled),
+        generations=ctx.state.apps.generations(owner),
         ports=ports,
-        properties=ctx.state.properties.merged(owner),
+        properties={**_live(ctx.state.properties.merged(owner)), **release.properties},
         only=only,
+        at_once=at_once,
     )
+
+
+def formation_of(release: Release, scaled: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of each of the release's process types should run. Pure."""
+    return default_formation(release.processes, scaled)
+
+
+def _live(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties that hold at once: all but those that wait for a release."""
+    frozen = frozen_properties(properties)
+    return {key: value for key, value in properties.items() if key not in frozen}
 
 
 def deployed_release(ctx: Context, app_name: str) -> Release:

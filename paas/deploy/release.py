@@ -10,7 +10,7 @@ from paas.deploy.intent import deployed_release
 from paas.errors import Conflict, NotFound
 from paas.model.app import App
 from paas.model.process import RELEASE, default_formation
-from paas.model.release import Build, Release, ReleaseStatus
+from paas.model.release import Build, Release, ReleaseStatus, frozen_properties
 
 
 def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Release:
@@ -32,6 +32,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
         cause=cause,
         revision=build.revision,
         app_json=build.app_json,
+        properties=frozen_properties(ctx.state.properties.merged(app.name)),
         now=ctx.now(),
     )
     run_release_task(ctx, app, release)
@@ -39,9 +40,12 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
 
 
 def derive_release(
-    ctx: Context, app: App, base: Release, *, cause: str, config: Mapping[str, str] | None = None
+    ctx: Context, app: App, base: Release, *, cause: str, config: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
 ) -> Release:
-    """Append a release with the image of `base` and another config (or the base's own)."""
+    """Append a release with the image of `base`, another config (or the base's own) and these properties (or the app's)."""
+    if properties is None:
+        properties = ctx.state.properties.merged(app.name)
     close_interrupted(ctx, app)
     return ctx.state.releases.append(
         app=app.name,
@@ -55,6 +59,7 @@ def derive_release(
         cause=cause,
         revision=base.revision,
         app_json=base.app_json,
+        properties=frozen_properties(properties),
         now=ctx.now(),
     )
 

@@ -67,7 +67,7 @@ def is_unrecorded(container: Container, deployment: Deployment | None) -> bool:
         return version > deployment.release.version
     generation = int(container.labels.get(LABEL_GENERATION, "0"))
     is_extra = process.index > deployment.formation.get(process.type, 0)
-    return is_extra or generation > deployment.generations.get(process.type, 0)
+    return is_extra or generation > deployment.generation_of(process)
 
 
 class Retirement:

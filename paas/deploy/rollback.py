@@ -1,4 +1,4 @@
-"""Rollback: an old release's image and config as a new release, checked like any other."""
+"""Rollback: an old release's image, config and limits as a new release, checked like any other."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from paas.context import Context
 from paas.deploy import release, rollout
 from paas.deploy.intent import deployed_release
 from paas.deploy.queue import app_turn
-from paas.model.release import Release, ReleaseStatus
+from paas.model.release import FROZEN_TOPICS, Release, ReleaseStatus
 
 
 def roll_back(ctx: Context, app_name: str, version: int | None = None) -> Release:
-    """Go back to release `version`, or to the one before the current. Its config becomes the app's config.
+    """Go back to release `version`, or to the one before the current. Its config and limits become the app's.
 
     Appends a release; when that fails its checks, the present one keeps serving.
     """
@@ -19,7 +19,7 @@ def roll_back(ctx: Context, app_name: str, version: int | None = None) -> Releas
         target = release.rollback_target(ctx, app, version)
         left = deployed_release(ctx, app_name)
         ctx.output.step(f"Rolling {app.name} back to v{target.version}")
-        new = release.derive_release(ctx, app, target, cause=f"rollback to v{target.version}")
+        new = release.derive_release(ctx, app, target, cause=f"rollback to v{target.version}", properties=target.properties)
 
         def record() -> None:
             shared = ctx.state.config.get("")
@@ -27,6 +27,7 @@ def roll_back(ctx: Context, app_name: str, version: int | None = None) -> Releas
             stale = [key for key in ctx.state.config.get(app.name) if key not in own]
             ctx.state.config.unset(app.name, stale)
             ctx.state.config.set(app.name, own)
+            ctx.state.properties.restore(app.name, FROZEN_TOPICS, target.properties)
             ctx.state.releases.mark(app.name, left.version, ReleaseStatus.ROLLED_BACK)
 
         return rollout.roll_out(ctx, app, new, on_live=record)

@@ -6,18 +6,17 @@ record is undone by `reconcile` (the old containers still run), what dies after 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from paas.context import Context
 from paas.deploy import hooks, routing
-from paas.deploy.intent import current_deployment, deployed_release, deployment_for
+from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
-from paas.errors import InvalidInput, NotFound, PaasError, TaskFailed
+from paas.errors import PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.container import Container, process_of
-from paas.model.process import RELEASE, WEB, ProcessId, default_formation
+from paas.model.process import WEB, ProcessId
 from paas.model.release import Release, ReleaseStatus
 from paas.schedulers import Deployment
 
@@ -68,65 +67,6 @@ def start_serving(ctx: Context, deployment: Deployment) -> tuple[Container, ...]
     return ctx.scheduler.start(deployment, ctx.output)
 
 
-def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[str, int]:
-    """Run so many of each type; returns the whole formation. Recorded once all new ones passed their checks."""
-    with app_turn(ctx, app_name, "ps:scale"):
-        app = ctx.state.apps.get(app_name)
-        release = ctx.state.releases.current(app.name)
-        formation = {**ctx.state.apps.formation(app.name), **changes}
-        if release is not None:
-            _refuse_unknown_types(app, release, changes)
-            if not app.is_stopped:
-                for name, count in changes.items():
-                    ctx.output.step(f"Scaling {app.name} {name} to {count}")
-                switch_to(ctx, deployment_for(ctx, app, release, formation=formation))
-        scaled = ", ".join(f"{name}={count}" for name, count in changes.items())
-        with ctx.state.transaction():
-            ctx.state.apps.scale(app.name, changes)
-            ctx.state.events.record(app.name, ctx.identity.name, "ps:scale", scaled, ctx.now())
-        return default_formation(release.processes, formation) if release else formation
-
-
-def restart(ctx: Context, app_name: str, types: Sequence[str] = ()) -> None:
-    """Replace the running processes (of these types) one for one by new ones: start, check, switch, then the old ones go."""
-    with app_turn(ctx, app_name, "ps:restart"):
-        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
-        _refuse_unknown_types(app, release, types)
-        chosen = tuple(types) or tuple(p.name for p in release.processes)
-        generations = dict(ctx.state.apps.generations(app.name))
-        for name in chosen:
-            generations[name] = generations.get(name, 0) + 1
-        ctx.output.step(f"Restarting {app.name}{' ' + ' '.join(types) if types else ''}")
-        switch_to(ctx, deployment_for(ctx, app, release, generations=generations))
-        with ctx.state.transaction():
-            ctx.state.apps.bump_generations(app.name, chosen)
-            ctx.state.apps.set_stopped(app.name, False)
-            ctx.state.events.record(app.name, ctx.identity.name, "ps:restart", " ".join(types), ctx.now())
-
-
-def stop(ctx: Context, app_name: str) -> None:
-    """Stop all processes; the proxy answers with its error page until `start_app`."""
-    with app_turn(ctx, app_name, "ps:stop"):
-        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
-        ctx.output.step(f"Stopping {app.name}")
-        ctx.state.apps.set_stopped(app.name, True)
-        routing.switch(ctx, app, release, ())
-        for container in ctx.scheduler.obsolete(None, app):
-            with contextlib.suppress(NotFound):  # the supervisor was retiring it already
-                ctx.engine.remove(ctx.engine.stop(container.id).id)
-        ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
-
-
-def start_app(ctx: Context, app_name: str) -> None:
-    """Start a stopped app; nothing to do for one that runs."""
-    with app_turn(ctx, app_name, "ps:start"):
-        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
-        ctx.output.step(f"Starting {app.name}")
-        switch_to(ctx, deployment_for(ctx, replace(app, is_stopped=False), release))
-        ctx.state.apps.set_stopped(app.name, False)
-        ctx.state.events.record(app.name, ctx.identity.name, "ps:start", "", ctx.now())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
     """A process that should run and does not. `exit_code` is that of its last container, None if there is none."""
@@ -149,14 +89,16 @@ def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
     return tuple(Missing(process=p, exit_code=last_exit.get(p)) for p in deployment.wanted() if p not in running)
 
 
-def reconcile(ctx: Context, app_name: str, *, only: Collection[ProcessId] | None = None) -> tuple[PaasError, ...]:
+def reconcile(
+    ctx: Context, app_name: str, *, only: Collection[ProcessId] | None = None, wait: bool = False
+) -> tuple[PaasError, ...]:
     """Bring fact to intent: start what is missing (of `only`), one by one, and route to what runs.
 
     Unlike a deploy it is not all or nothing: one process that cannot start never holds back another; what failed is returned.
-    Raises Conflict when a command holds the app's turn.
+    Raises Conflict when a command holds the app's turn and not `wait`.
     """
     failures: list[PaasError] = []
-    with app_turn(ctx, app_name, "reconcile", wait=False):
+    with app_turn(ctx, app_name, "reconcile", wait=wait):
         app = ctx.state.apps.find(app_name)
         deployment = current_deployment(ctx, app) if app is not None else None
         if app is None or deployment is None:
@@ -194,10 +136,3 @@ def _route_to_nothing(ctx: Context, app: App) -> None:
         ctx.proxy.remove(app.name)
     else:
         routing.switch(ctx, app, release, ())
-
-
-def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) -> None:
-    known = [p.name for p in release.processes if p.name != RELEASE]
-    for name in types:
-        if name not in known:
-            raise InvalidInput(f"{name} is not a process type of {app.name}", remedy=f"it has: {', '.join(known) or 'none'}")

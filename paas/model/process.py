@@ -11,6 +11,7 @@ from paas.errors import InvalidFile, InvalidInput
 
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _LINE = re.compile(r"(?P<type>[^:\s]+)\s*:\s*(?P<command>.*\S)\s*\Z")
+_INDEX = re.compile(r"[1-9][0-9]{0,3}\Z")
 #: What makes a line more than one simple command: `exec` in front would run only its first part.
 _SHELL_SYNTAX = re.compile(
     r"[;&|<>()`\n]|\A\s*\w+=|\A\s*(?:cd|export|set|if|for|while|until|case|exec|source|\.|:|\{|!)(?:\s|\Z)"
@@ -98,6 +99,14 @@ def default_formation(types: Mapping[str, ProcessType] | tuple[ProcessType, ...]
     """Return how many of each type should run: what was scaled, else web 1 and others 0."""
     names = [p.name for p in (types.values() if isinstance(types, Mapping) else types)]
     return {n: scaled.get(n, 1 if n == WEB else 0) for n in names if n != RELEASE}
+
+
+def parse_process(text: str) -> ProcessId | str:
+    """Return the process that `web.2` names, or the type that `web` names. Raises InvalidInput."""
+    name, dot, index = text.partition(".")
+    if not PROCESS_TYPE.match(name) or (dot and not _INDEX.match(index)):
+        raise InvalidInput(f"'{text}' is no process", remedy="name a type or one process, e.g. web or web.2")
+    return ProcessId(type=name, index=int(index)) if dot else name
 
 
 def parse_scale(argument: str) -> tuple[str, int]:

@@ -10,6 +10,8 @@ from paas.errors import InvalidInput
 from paas.model.appjson import NO_APP_JSON, AppJson
 from paas.model.process import ProcessType
 
+#: Topics of properties that a release takes along.
+FROZEN_TOPICS = ("resource", "docker-options")
 #: More releases than any app will have, and a number that the database takes.
 _MAX_DIGITS = 9
 
@@ -66,7 +68,10 @@ class ReleaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Build + config + formation, numbered per app from 1, append-only. `config` is a snapshot of the app's config vars."""
+    """Build + config + formation, numbered per app from 1, append-only. `config` is a snapshot of the app's config vars.
+
+    `properties` are those of the app that shape its containers (see FROZEN_TOPICS), as `topic.key`: a rollback brings them back.
+    """
 
     app: str
     version: int
@@ -82,6 +87,7 @@ class Release:
     created_at: float
     revision: str = ""
     app_json: AppJson = NO_APP_JSON
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     def process(self, name: str) -> ProcessType | None:
         """Return the process type of that name, or None."""
@@ -90,6 +96,11 @@ class Release:
     @property
     def has_web(self) -> bool:
         return self.process("web") is not None
+
+
+def frozen_properties(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return those of an app's properties (as `topic.key`) that a release takes along."""
+    return {key: value for key, value in properties.items() if key.partition(".")[0] in FROZEN_TOPICS}
 
 
 def config_diff(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:

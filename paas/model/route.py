@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from paas.errors import InvalidInput
+from paas.model.process import WEB
 
 #: Where an app listens unless its image EXPOSEs a port (Dokku's default for buildpack apps).
 DEFAULT_CONTAINER_PORT = 5000
@@ -15,11 +16,12 @@ DOMAIN = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*\Z", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMap:
-    """`scheme:host:container` of `ports:add`."""
+    """`scheme:host:container` of `ports:add`, and the process type that listens on the container port."""
 
     scheme: str
     host: int
     container: int
+    process: str = WEB
 
     def __str__(self) -> str:
         return f"{self.scheme}:{self.host}:{self.container}"

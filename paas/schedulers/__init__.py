@@ -30,10 +30,11 @@ LABEL_GENERATION = "paas.generation"
 class Deployment:
     """What should run: this release of this app with these counts.
 
-    `formation` holds every process type with its count (0 counts too). `generations` grow with each restart of a type; a
-    missing type is generation 0. `ports` are the container ports that are routed to the web type; the first is $PORT.
-    `properties` are the app's properties by `topic.key`, e.g. `ps.stop-timeout-seconds`, `checks.disabled`.
+    `formation` holds every process type with its count (0 counts too). `generations` grow with each restart of a type, or of
+    a process by itself (`web.2`); a missing one is generation 0. `ports` are the container ports that are routed to the web
+    type; the first is $PORT. `properties` are the app's properties by `topic.key`, e.g. `ps.stop-timeout-seconds`.
     `only` names the processes that `start` may start (bringing back one that crashed); None means all that are missing.
+    `at_once` limits how many processes start together; 0 leaves it to the scheduler.
     """
 
     app: App
@@ -43,6 +44,11 @@ class Deployment:
     ports: tuple[int, ...] = (5000,)
     properties: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[ProcessId] | None = None
+    at_once: int = 0
+
+    def generation_of(self, process: ProcessId) -> int:
+        """Return how often the process was restarted, with its type and by itself. It only grows."""
+        return self.generations.get(process.type, 0) + self.generations.get(str(process), 0)
 
     def wanted(self) -> tuple[ProcessId, ...]:
         """Return every process that should run, web first."""

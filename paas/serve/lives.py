@@ -55,6 +55,6 @@ class Lives:
         return self._histories.get(process, History())
 
     def _forget_old(self, deployment: Deployment) -> None:
-        lives = {p: (deployment.release.version, deployment.generations.get(p.type, 0)) for p in deployment.wanted()}
+        lives = {p: (deployment.release.version, deployment.generation_of(p)) for p in deployment.wanted()}
         self._histories = {p: h for p, h in self._histories.items() if lives.get(p) == self._lives.get(p)}
         self._lives = lives

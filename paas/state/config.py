@@ -64,6 +64,17 @@ class Properties:
             (scope, topic, key, value),
         )
 
+    def restore(self, app: str, topics: Iterable[str], wanted: Mapping[str, str]) -> None:
+        """Make the app's merged properties of these topics be exactly `wanted` (as `topic.key`)."""
+        with self._db.transaction():
+            shared = self.merged("")
+            for topic in topics:
+                self._db.change("DELETE FROM properties WHERE scope = ? AND topic = ?", (app, topic))
+            for name, value in wanted.items():
+                topic, _, key = name.partition(".")
+                if shared.get(name) != value:
+                    self.set(app, topic, key, value)
+
     def merged(self, app: str) -> dict[str, str]:
         """Return all properties that hold for the app as `topic.key`: its own over the global ones."""
         rows = self._db.rows("SELECT * FROM properties WHERE scope IN ('', ?) ORDER BY scope", (app,))

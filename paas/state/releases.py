@@ -23,7 +23,7 @@ class Releases:
     def append(
         self, *, app: str, build_id: int, image: str, processes: tuple[ProcessType, ...], ports: tuple[int, ...],
         config: Mapping[str, str], formation: Mapping[str, int], actor: str, cause: str, now: float, revision: str = "",
-        app_json: AppJson = NO_APP_JSON,
+        app_json: AppJson = NO_APP_JSON, properties: Mapping[str, str] | None = None,
     ) -> Release:
         """Append a pending release with the next version."""
         with self._db.transaction():
@@ -31,11 +31,11 @@ class Releases:
             version = ((last["version"] if last else None) or 0) + 1
             self._db.change(
                 "INSERT INTO releases (app, version, build_id, image, processes, ports, config, formation, status, actor, cause,"
-                " revision, created_at, app_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " revision, properties, created_at, app_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app, version, build_id, image, processes_to_json(processes), ports_to_json(ports), json.dumps(dict(config)),
-                    json.dumps(dict(formation)), ReleaseStatus.PENDING, actor, cause, revision, now,
-                    app_json.text,
+                    json.dumps(dict(formation)), ReleaseStatus.PENDING, actor, cause, revision,
+                    json.dumps(dict(properties or {})), now, app_json.text,
                 ),
             )  # fmt: skip
         return self.get(app, version)
@@ -78,4 +78,5 @@ def _release(row: Row) -> Release:
         config={key: Secret(value) for key, value in json.loads(row["config"]).items()},
         formation=json.loads(row["formation"]), status=ReleaseStatus(row["status"]), actor=row["actor"], cause=row["cause"],
         created_at=row["created_at"], revision=row["revision"], app_json=parse_app_json(row["app_json"]),
+        properties=json.loads(row["properties"]),
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Routes:
     def ports(self, app: str) -> tuple[PortMap, ...]:
         """Return the port maps that were set, in their order."""
         rows = self._db.rows("SELECT * FROM ports WHERE app = ? ORDER BY position", (app,))
-        return tuple(PortMap(scheme=r["scheme"], host=r["host"], container=r["container"]) for r in rows)
+        return tuple(PortMap(scheme=r["scheme"], host=r["host"], container=r["container"], process=r["process"]) for r in rows)
 
     def set_ports(self, app: str, ports: Sequence[PortMap]) -> None:
         """Replace the port maps; none means the default again."""
@@ -37,6 +37,6 @@ class Routes:
             self._db.change("DELETE FROM ports WHERE app = ?", (app,))
             for position, port in enumerate(ports):
                 self._db.change(
-                    "INSERT INTO ports (app, scheme, host, container, position) VALUES (?, ?, ?, ?, ?)",
-                    (app, port.scheme, port.host, port.container, position),
+                    "INSERT INTO ports (app, scheme, host, container, process, position) VALUES (?, ?, ?, ?, ?, ?)",
+                    (app, port.scheme, port.host, port.container, port.process, position),
                 )

@@ -14,7 +14,7 @@ from paas.cli import root
 PROMISED = {
     "apps": ("create", "destroy", "list", "exists", "rename", "report", "lock", "unlock"),
     "config": ("set", "unset", "get", "show", "keys", "export"),
-    "ps": ("scale", "restart", "stop", "start", "rebuild", "report", "inspect", "rollback"),
+    "ps": ("scale", "restart", "stop", "start", "restore", "rebuild", "report", "inspect", "rollback", "set"),
     "domains": ("add", "remove", "set", "clear", "report", "add-global", "remove-global", "set-global", "clear-global"),
     "ports": ("add", "remove", "set", "clear", "list", "report"),
     "nginx": ("show-config", "validate-config", "access-logs", "error-logs", "report"),

@@ -51,6 +51,6 @@ def is_wanted(container: Container, deployment: Deployment) -> bool:
     process = process_of(container)
     return (
         container.labels.get(LABEL_RELEASE) == str(deployment.release.version)
-        and container.labels.get(LABEL_GENERATION) == str(deployment.generations.get(process.type, 0))
+        and container.labels.get(LABEL_GENERATION) == str(deployment.generation_of(process))
         and 1 <= process.index <= deployment.formation.get(process.type, 0)
     )

@@ -30,7 +30,7 @@ def container_spec(
     kind = release.process(process.type)
     if kind is None:
         raise DeployFailed(f"v{release.version} of {app.name} has no process type {process.type}")
-    generation = deployment.generations.get(process.type, 0)
+    generation = deployment.generation_of(process)
     name = f"{app.name}.{process}.v{release.version}.g{generation}.{token}"
     return ContainerSpec(
         image=release.image,

@@ -94,7 +94,8 @@ class _Attempt:
 
     def run(self, processes: Sequence[ProcessId]) -> tuple[Container, ...]:
         """Start and probe all; on the first failure give the others up and remove every one."""
-        pool = ThreadPoolExecutor(max_workers=min(len(processes), PARALLEL), thread_name_prefix="start")
+        at_once = self._deployment.at_once or PARALLEL
+        pool = ThreadPoolExecutor(max_workers=min(len(processes), at_once), thread_name_prefix="start")
         futures = [pool.submit(self._start, process) for process in processes]
         try:
             return self._collect(futures)

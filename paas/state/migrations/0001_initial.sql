@@ -9,7 +9,7 @@ CREATE TABLE apps (
     is_stopped    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- What was scaled and how often each process type was restarted.
+-- What was scaled and how often each process type was restarted; a type `web.2` is one process, restarted by itself.
 CREATE TABLE processes (
     app        TEXT NOT NULL REFERENCES apps(name) ON UPDATE CASCADE ON DELETE CASCADE,
     type       TEXT NOT NULL,
@@ -46,6 +46,7 @@ CREATE TABLE ports (
     scheme    TEXT NOT NULL,
     host      INTEGER NOT NULL,
     container INTEGER NOT NULL,
+    process   TEXT NOT NULL,
     position  INTEGER NOT NULL,
     PRIMARY KEY (app, host)
 ) STRICT, WITHOUT ROWID;
@@ -82,6 +83,7 @@ CREATE TABLE releases (
     actor      TEXT NOT NULL,
     cause      TEXT NOT NULL,
     revision   TEXT NOT NULL,
+    properties TEXT NOT NULL,
     created_at REAL NOT NULL,
     PRIMARY KEY (app, version)
 ) STRICT, WITHOUT ROWID;

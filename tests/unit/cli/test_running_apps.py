@@ -7,6 +7,7 @@ import json
 import pytest
 
 from paas.cli.enter import SHELL
+from paas.model.process import ProcessType
 from paas.model.release import BuildResult, BuildStatus
 
 
@@ -143,3 +144,44 @@ def test_a_port_map_that_cannot_be_is_refused(deployed, bad):
     assert deployed("ports:add", "shop", bad) == 1
     assert deployed("ports:remove", "shop", bad) == 20
     assert deployed.ctx.state.routes.ports("shop") == ()
+
+
+def test_all_apps_are_restarted_and_those_without_a_release_left_alone(deployed):
+    deployed.ctx.state.apps.create("empty", 0)
+    assert deployed("ps:restart", "--all", "--parallel", "2") == 0
+    assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0", "shop.web.1.v1.g1"]
+
+
+def test_one_app_that_fails_does_not_keep_the_others_from_their_restart(deployed):
+    state = deployed.ctx.state
+    state.apps.create("blog", 0)
+    state.releases.append(
+        app="blog", build_id=1, image="image-2", ports=(), config={}, formation={}, actor="alice", cause="git push", now=1.0,
+        processes=(ProcessType(name="bad", command="serve"),),
+    )  # fmt: skip
+    state.releases.promote("blog", 1)
+    state.apps.scale("blog", {"bad": 1})
+    deployed.ctx.scheduler.failing = {"bad"}
+    assert deployed("ps:restart", "--all") == 60
+    assert "blog: bad.1 did not start" in deployed.err.getvalue()
+    assert "It failed for 1 of 2 apps: blog" in deployed.err.getvalue()
+    assert "shop.web.1.v1.g1" in deployed.ctx.engine.names()
+
+
+@pytest.mark.parametrize("argv", [("ps:restart",), ("ps:stop", "shop", "--all"), ("ps:rebuild",), ("ps:start",)])
+def test_either_one_app_or_all(deployed, argv):
+    assert deployed(*argv) == 2
+    assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_one_process_is_restarted_by_name(deployed):
+    assert deployed("ps:restart", "shop", "web.1") == 0
+    assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0", "shop.web.1.v1.g1"]
+    assert deployed("ps:restart", "shop", "web.2") == 1
+    assert "there is no web.2" in deployed.err.getvalue()
+
+
+def test_restore_without_a_name_is_for_all(deployed):
+    deployed.ctx.engine.containers.clear()
+    assert deployed("ps:restore") == 0
+    assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0"]

@@ -23,6 +23,7 @@ from paas.model.container import (
     Container,
     ContainerStatus,
     Tenant,
+    process_of,
 )  # fmt: skip
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
@@ -92,7 +93,7 @@ class FakeScheduler:
         for process in deployment.wanted():
             if deployment.only is not None and process not in deployment.only:
                 continue
-            generation = deployment.generations.get(process.type, 0)
+            generation = deployment.generation_of(process)
             name = f"{deployment.app.name}.{process}.v{deployment.release.version}.g{generation}"
             if name in serving:
                 continue
@@ -128,7 +129,7 @@ class FakeScheduler:
         labels, kind = container.labels, container.labels[LABEL_TYPE]
         return (
             labels[LABEL_RELEASE] == str(deployment.release.version)
-            and labels[LABEL_GENERATION] == str(deployment.generations.get(kind, 0))
+            and labels[LABEL_GENERATION] == str(deployment.generation_of(process_of(container)))
             and int(labels[LABEL_INDEX]) <= deployment.formation.get(kind, 0)
         )
 

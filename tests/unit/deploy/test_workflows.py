@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, build, config, ledger, receive, release, rollback, rollout, routes
+from paas.deploy import apps, build, config, ledger, processes, receive, release, rollback, rollout, routes
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.deploy.retire import Retirement
@@ -90,7 +90,7 @@ def test_a_worker_that_fails_keeps_web_on_the_old_release_too(ctx, tree):
         image="i", processes=(ProcessType(name="web", command="w"), ProcessType(name="worker", command="k"))
     )
     deploy(ctx, tree)
-    rollout.scale(ctx, "shop", {"worker": 1})
+    processes.scale(ctx, "shop", {"worker": 1})
     ctx.scheduler.failing = {"worker"}
     with pytest.raises(DeployFailed):
         deploy(ctx, tree, "bad")
@@ -123,10 +123,10 @@ def test_an_unknown_kind_of_app_is_refused_with_what_would_do(ctx, tree):
 
 def test_scaling_keeps_the_running_ones_and_is_recorded_after_they_serve(ctx, tree):
     deploy(ctx, tree)
-    assert rollout.scale(ctx, "shop", {"web": 3}) == {"web": 3}
+    assert processes.scale(ctx, "shop", {"web": 3}) == {"web": 3}
     assert ctx.engine.names() == ["shop.web.1.v1.g0", "shop.web.2.v1.g0", "shop.web.3.v1.g0"]
     assert len(ctx.proxy.upstreams("shop")) == 3
-    rollout.scale(ctx, "shop", {"web": 1})
+    processes.scale(ctx, "shop", {"web": 1})
     assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000"]
     retire(ctx)
     assert ctx.engine.names() == ["shop.web.1.v1.g0"]
@@ -134,12 +134,12 @@ def test_scaling_keeps_the_running_ones_and_is_recorded_after_they_serve(ctx, tr
 
 def test_scaling_up_again_takes_back_what_was_not_yet_told_to_stop_and_replaces_what_was(ctx, tree):
     deploy(ctx, tree)
-    rollout.scale(ctx, "shop", {"web": 3})
-    rollout.scale(ctx, "shop", {"web": 1})
+    processes.scale(ctx, "shop", {"web": 3})
+    processes.scale(ctx, "shop", {"web": 1})
     retirement = Retirement()
     retirement.adopt(ctx, "shop")
     ctx.scheduler.retire(ctx.engine.inspect("c3"))
-    rollout.scale(ctx, "shop", {"web": 3})
+    processes.scale(ctx, "shop", {"web": 3})
     assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.4:5000"]
     later = replace(ctx, now=lambda: ctx.now() + 3600)
     retirement.step(later)
@@ -150,7 +150,7 @@ def test_a_scale_that_fails_changes_nothing(ctx, tree):
     deploy(ctx, tree)
     ctx.scheduler.failing = {"web"}
     with pytest.raises(DeployFailed):
-        rollout.scale(ctx, "shop", {"web": 2})
+        processes.scale(ctx, "shop", {"web": 2})
     assert ctx.state.apps.formation("shop") == {}
     assert ctx.engine.names() == ["shop.web.1.v1.g0"]
 
@@ -158,13 +158,13 @@ def test_a_scale_that_fails_changes_nothing(ctx, tree):
 def test_scaling_an_unknown_type_names_those_there_are(ctx, tree):
     deploy(ctx, tree)
     with pytest.raises(InvalidInput) as caught:
-        rollout.scale(ctx, "shop", {"wrokers": 1})
+        processes.scale(ctx, "shop", {"wrokers": 1})
     assert caught.value.remedy == "it has: web"
 
 
 def test_a_restart_replaces_one_for_one(ctx, tree):
     deploy(ctx, tree)
-    rollout.restart(ctx, "shop")
+    processes.restart(ctx, "shop")
     assert ctx.proxy.upstreams("shop") == ["10.0.0.2:5000"]
     retire(ctx)
     assert ctx.engine.names() == ["shop.web.1.v1.g1"]
@@ -172,18 +172,18 @@ def test_a_restart_replaces_one_for_one(ctx, tree):
 
 def test_a_stopped_app_stays_stopped_until_it_is_started(ctx, tree):
     deploy(ctx, tree)
-    rollout.stop(ctx, "shop")
+    processes.stop(ctx, "shop")
     assert (ctx.engine.names(), ctx.proxy.upstreams("shop")) == ([], [])
     assert rollout.reconcile(ctx, "shop") == ()
     assert ctx.engine.names() == []
-    rollout.start_app(ctx, "shop")
+    processes.start_app(ctx, "shop")
     assert len(ctx.engine.names()) == 1
     assert not ctx.state.apps.get("shop").is_stopped
 
 
 def test_a_crashed_process_is_missing_and_comes_back(ctx, tree):
     deploy(ctx, tree)
-    rollout.scale(ctx, "shop", {"web": 2})
+    processes.scale(ctx, "shop", {"web": 2})
     ctx.engine.exit("c1", 3)
     app = ctx.state.apps.get("shop")
     assert [(m.process, m.exit_code) for m in rollout.missing(ctx, app)] == [(ProcessId(type="web", index=1), 3)]
@@ -199,7 +199,7 @@ def test_reconcile_brings_up_what_can_start_when_something_cannot(ctx, tree):
         image="i", processes=(ProcessType(name="web", command="w"), ProcessType(name="worker", command="k"))
     )
     deploy(ctx, tree)
-    rollout.scale(ctx, "shop", {"worker": 1})
+    processes.scale(ctx, "shop", {"worker": 1})
     ctx.engine.containers.clear()  # as after a reboot
     ctx.scheduler.failing = {"worker"}
     failures = rollout.reconcile(ctx, "shop")
@@ -355,7 +355,7 @@ def test_routes_are_brought_back_before_what_a_dead_command_switched_to_is_stopp
 def test_routes_are_left_alone_when_what_retires_is_what_a_recorded_change_left(ctx, tree):
     deploy(ctx, tree)
     deploy(ctx, tree, "def")
-    rollout.restart(ctx, "shop")
+    processes.restart(ctx, "shop")
     assert not Retirement().adopt(ctx, "shop")
 
 
@@ -367,7 +367,7 @@ def test_a_busy_app_is_retired_later(ctx, tree):
 
 def test_stopping_an_app_goes_on_when_the_supervisor_removes_a_container_meanwhile(ctx, tree, monkeypatch):
     deploy(ctx, tree)
-    rollout.scale(ctx, "shop", {"web": 2})
+    processes.scale(ctx, "shop", {"web": 2})
     stop = ctx.engine.stop
 
     def stop_what_is_there(container: str):
@@ -377,7 +377,7 @@ def test_stopping_an_app_goes_on_when_the_supervisor_removes_a_container_meanwhi
         return stop(container)
 
     monkeypatch.setattr(ctx.engine, "stop", stop_what_is_there)
-    rollout.stop(ctx, "shop")
+    processes.stop(ctx, "shop")
     assert ctx.engine.list() == ()
     assert ctx.state.events.list("shop")[-1].event == "ps:stop"
 

@@ -1,0 +1,126 @@
+"""What users do with the processes of a deployed app: scale, restart, stop, start, restore. rollout.py does the work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from paas.context import Context
+from paas.deploy import routing
+from paas.deploy.intent import deployed_release, deployment_for, formation_of
+from paas.deploy.queue import app_turn
+from paas.deploy.rollout import reconcile, switch_to
+from paas.errors import InvalidInput, NotFound
+from paas.model.app import App
+from paas.model.container import Container
+from paas.model.process import RELEASE, ProcessId, parse_process
+from paas.model.release import Release
+
+#: So many containers are told to stop at once: each may take as long as it likes within its timeout.
+STOP_AT_ONCE = 50
+
+
+def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[str, int]:
+    """Run so many of each type; returns the whole formation. Recorded once all new ones passed their checks."""
+    with app_turn(ctx, app_name, "ps:scale"):
+        app = ctx.state.apps.get(app_name)
+        release = ctx.state.releases.current(app.name)
+        scaled = {**ctx.state.apps.formation(app.name), **changes}
+        if release is not None:
+            _refuse_unknown_types(app, release, [name for name, count in changes.items() if count])
+            if not app.is_stopped:
+                for name, count in changes.items():
+                    ctx.output.step(f"Scaling {app.name} {name} to {count}")
+                switch_to(ctx, deployment_for(ctx, app, release, scaled=scaled))
+        said = ", ".join(f"{name}={count}" for name, count in changes.items())
+        with ctx.state.transaction():
+            ctx.state.apps.scale(app.name, changes)
+            ctx.state.events.record(app.name, ctx.identity.name, "ps:scale", said, ctx.now())
+        return formation_of(release, scaled) if release else scaled
+
+
+def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once: int = 0) -> None:
+    """Replace the running processes by new ones: start, check, switch, then the old ones go.
+
+    A target is a process type or one process, `web` or `web.2`; none means all. `at_once` limits how many start together.
+    """
+    with app_turn(ctx, app_name, "ps:restart"):
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
+        deployment = deployment_for(ctx, replace(app, is_stopped=False), release, at_once=at_once)
+        _refuse_unknown_targets(app, release, deployment.formation, targets)
+        chosen = tuple(targets) or tuple(p.name for p in release.processes)
+        generations = dict(deployment.generations)
+        for name in chosen:
+            generations[name] = generations.get(name, 0) + 1
+        ctx.output.step(f"Restarting {app.name}{' ' + ' '.join(targets) if targets else ''}")
+        switch_to(ctx, replace(deployment, generations=generations))
+        with ctx.state.transaction():
+            ctx.state.apps.bump_generations(app.name, chosen)
+            ctx.state.apps.set_stopped(app.name, False)
+            ctx.state.events.record(app.name, ctx.identity.name, "ps:restart", " ".join(targets), ctx.now())
+
+
+def stop(ctx: Context, app_name: str) -> None:
+    """Stop all processes, together; the proxy says so to visitors until `start_app`."""
+    with app_turn(ctx, app_name, "ps:stop"):
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
+        ctx.output.step(f"Stopping {app.name}")
+        ctx.state.apps.set_stopped(app.name, True)
+        routing.switch(ctx, replace(app, is_stopped=True), release, ())
+        stop_containers(ctx, ctx.scheduler.obsolete(None, app))
+        ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
+
+
+def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
+    """Stop and remove containers: SIGTERM to all, SIGKILL to those that do not end in time."""
+
+    def end(container: Container) -> None:
+        with contextlib.suppress(NotFound):  # the supervisor was retiring it already
+            ctx.engine.remove(ctx.engine.stop(container.id).id)
+
+    if containers:
+        with ThreadPoolExecutor(max_workers=min(len(containers), STOP_AT_ONCE), thread_name_prefix="stop") as pool:
+            list(pool.map(end, containers))
+
+
+def start_app(ctx: Context, app_name: str, *, at_once: int = 0) -> None:
+    """Start a stopped app; nothing to do for one that runs."""
+    with app_turn(ctx, app_name, "ps:start"):
+        app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
+        ctx.output.step(f"Starting {app.name}")
+        running = replace(app, is_stopped=False)
+        switch_to(ctx, deployment_for(ctx, running, release, at_once=at_once))
+        ctx.state.apps.set_stopped(app.name, False)
+        ctx.state.events.record(app.name, ctx.identity.name, "ps:start", "", ctx.now())
+
+
+def restore(ctx: Context, app_name: str) -> None:
+    """Start what should run and does not, whatever the restart policy says; a stopped app stays stopped.
+
+    Raises the first failure, after all others were tried.
+    """
+    ctx.state.apps.get(app_name)
+    ctx.output.step(f"Restoring {app_name}")
+    failures = reconcile(ctx, app_name, wait=True)
+    if failures:
+        raise failures[0]
+
+
+def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) -> None:
+    known = [p.name for p in release.processes if p.name != RELEASE]
+    for name in types:
+        if name not in known:
+            raise InvalidInput(f"{name} is not a process type of {app.name}", remedy=f"it has: {', '.join(known) or 'none'}")
+
+
+def _refuse_unknown_targets(app: App, release: Release, formation: Mapping[str, int], targets: Sequence[str]) -> None:
+    for target in targets:
+        process = parse_process(target)
+        _refuse_unknown_types(app, release, [process.type if isinstance(process, ProcessId) else process])
+        if isinstance(process, ProcessId) and process.index > formation[process.type]:
+            raise InvalidInput(
+                f"{app.name} runs {formation[process.type]} of {process.type}: there is no {process}",
+                remedy=f"see: paas ps:scale {app.name}",
+            )
