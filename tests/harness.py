@@ -185,8 +185,11 @@ class Instance:
     def shut_down(self, *container_pids: int) -> None:
         """End all that a shutdown of the machine ends, politely, and take away what does not survive it."""
         self.stop()
-        for pid in (*container_pids, int((self.run_dir / "nginx.pid").read_text())):
-            os.kill(pid, signal.SIGTERM)
+        ended = (*container_pids, int((self.run_dir / "nginx.pid").read_text()))
+        for pid in ended:
+            with contextlib.suppress(ProcessLookupError):  # retired while we looked
+                os.kill(pid, signal.SIGTERM)
+        for pid in ended:
             wait_until("it has ended", lambda pid=pid: not _is_running(pid))
         self._remove_networks()
         for target in reversed(self._mounts()):

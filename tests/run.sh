@@ -13,6 +13,7 @@ readonly VENV=$PAAS_TEST_ROOT/venv-$LOCKS STACK=$PAAS_TEST_ROOT/stack
 readonly PACKAGES=(
     openssh-server chromium chromium-driver wrk shellcheck
     busybox-static gcc libc6-dev         # the image and the web server of tests/engine_ground.py
+    iptables e2fsprogs procps            # another firewall beside ours, a disk to fill, who runs
 )
 exec </dev/null
 
