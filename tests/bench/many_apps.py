@@ -26,7 +26,7 @@ from harness import Instance, Repository  # noqa: E402
 DOCKERFILE = 'FROM scratch\nCOPY server /server\nCOPY version /version\nCMD ["/server"]\n'
 PUSHED, SCALED = "bench", "bench-scaled"
 #: Enough networks for all apps; a slot of the tests has 64.
-POOL = "10.208.0.0/12"
+POOL = "10.16.0.0/12"
 BOOT_LIMIT_S = 300
 
 
