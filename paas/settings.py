@@ -48,6 +48,7 @@ class Settings:
     build_cpu_millis: int = _setting(0, "cpu limit of a build, 1000 is one core; 0 means all cores but a tenth")
     build_timeout_s: int = _setting(3600, "a build is stopped after so many seconds")
     build_inherit_host_config: bool = _setting(True, "builds use the host's package manager settings and CA bundle")
+    task_timeout_s: int = _setting(3600, "a predeploy, release or postdeploy task is stopped after so many seconds")
     stop_timeout_s: int = _setting(30, "seconds between SIGTERM and SIGKILL")
     wait_to_retire_s: int = _setting(60, "longest time requests in flight may keep an old container after the switch")
     check_timeout_s: int = _setting(60, "seconds a web process has to listen before the deploy fails")

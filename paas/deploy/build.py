@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paas.builders import Builder, BuildRequest
 from paas.context import Context
+from paas.deploy.environment import wanted_config
 from paas.deploy.limits import build_limits
 from paas.errors import BuildFailed, InvalidFile, PaasError
 from paas.model.app import App
@@ -31,6 +32,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
         source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
         procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
         app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
+        added_config = wanted_config(ctx, app, app_json)
         builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
         builder.validate(source.tree)
         ctx.output.step(f"Building {app.name} from {builder.name}")
@@ -41,7 +43,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
                 source=source,
                 cache=ctx.paths.app_cache(app.name),
                 output=ctx.output,
-                env=ctx.state.config.merged(app.name),
+                env={**ctx.state.config.merged(app.name), **added_config},
                 options=properties,
                 limits=build_limits(properties, ctx.settings),
                 timeout_s=ctx.settings.build_timeout_s,
@@ -50,7 +52,7 @@ def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build
         processes = merged_processes(result.processes, procfile)
         result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
         require_processes(app, result)
-        return ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result)
+        return replace(ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result), added_config=added_config)
 
 
 def close_interrupted(ctx: Context, app: App) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paas.context import Context
-from paas.deploy import release, rollout
+from paas.deploy import release, rollout, scripts
 from paas.deploy.queue import app_turn
 from paas.model.app import App
 from paas.model.release import config_diff
@@ -62,5 +62,6 @@ def _change(ctx: Context, app: App, after: Mapping[str, str], verb: str, *, rest
         return True
     merged = {**ctx.state.config.get(""), **after}
     new = release.derive_release(ctx, app, current, cause=f"{verb} {diff}", config=merged)
+    new = scripts.before_switch(ctx, app, new)
     rollout.roll_out(ctx, app, new, on_live=record)
     return True

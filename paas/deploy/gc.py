@@ -10,13 +10,15 @@ BUILDS_KEEP = 20
 
 
 def kept_images(ctx: Context) -> frozenset[str]:
-    """Return the images of every app's current release and of its newest ones that served."""
+    """Return the images of every app's current release and of its newest ones that served, before and after predeploy."""
     kept: set[str] = set()
     for app in ctx.state.apps.list():
         releases = sorted(ctx.state.releases.list(app.name), key=lambda r: r.version, reverse=True)
         useful = [r for r in releases if r.status is not ReleaseStatus.FAILED]
-        kept |= {r.image for r in useful[: ctx.settings.releases_keep]}
-        kept |= {r.image for r in releases if r.status in (ReleaseStatus.CURRENT, ReleaseStatus.PENDING)}
+        in_use = [r for r in releases if r.status in (ReleaseStatus.CURRENT, ReleaseStatus.PENDING)]
+        built = {build.id: build.image for build in ctx.state.builds.list(app.name)}
+        for release in (*useful[: ctx.settings.releases_keep], *in_use):
+            kept |= {release.image, built.get(release.build_id) or release.image}
     return frozenset(kept)
 
 

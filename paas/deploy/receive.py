@@ -17,7 +17,7 @@ from paas.errors import Conflict, InvalidInput
 from paas.host import git
 from paas.host.files import remove_tree
 from paas.model.app import App
-from paas.model.release import Release
+from paas.model.release import Build, Release, config_diff
 from paas.model.source import RefUpdate, Source
 
 #: Branches that become the deploy branch when they are pushed first (Dokku: the first pushed branch).
@@ -43,9 +43,10 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate]) -> RefUpd
         if not app.deploy_branch:
             ctx.output.step(f"Set {update.branch} as deploy-branch")
         with exported(ctx, app, update.new) as source:
-            deploy_source(ctx, app, source, cause="git push")
+            live = deploy_source(ctx, app, source, cause="git push")
         git.move_branch(repo, update.ref, update.new, expected=present)
         ctx.state.apps.set_deploy_branch(app.name, update.branch)
+        rollout.follow_up(ctx, app, live)
         return update
 
 
@@ -59,14 +60,23 @@ def rebuild(ctx: Context, app_name: str) -> Release:
         if not revision:
             raise Conflict(f"App {app.name} has not been deployed", remedy=f"git push paas {app.deploy_branch or 'master'}")
         with exported(ctx, app, revision) as source:
-            return deploy_source(ctx, app, source, cause="ps:rebuild")
+            live = deploy_source(ctx, app, source, cause="ps:rebuild")
+        return rollout.follow_up(ctx, app, live)
 
 
 def deploy_source(ctx: Context, app: App, source: Source, *, cause: str) -> Release:
-    """Take a tree all the way: build, release, roll out. The caller holds the app's turn."""
+    """Take a tree all the way: build, release, go live. The caller holds the app's turn, and calls `rollout.follow_up`."""
     built = build.build_source(ctx, app, source, cause=cause)
     new = release.create_release(ctx, app, built, cause=cause)
-    return rollout.roll_out(ctx, app, new)
+    rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built))
+    return new
+
+
+def _store_added_config(ctx: Context, app: App, built: Build) -> None:
+    if built.added_config:
+        diff = " ".join(config_diff(ctx.state.config.get(app.name), {**ctx.state.config.get(app.name), **built.added_config}))
+        ctx.state.config.set(app.name, built.added_config)
+        ctx.state.events.record(app.name, ctx.identity.name, "app.json env", diff, ctx.now())
 
 
 @contextlib.contextmanager

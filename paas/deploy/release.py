@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paas.context import Context
-from paas.deploy import tasks
+from paas.deploy import scripts
 from paas.deploy.intent import deployed_release
 from paas.errors import Conflict, NotFound
 from paas.model.app import App
-from paas.model.process import RELEASE, default_formation
+from paas.model.process import default_formation
 from paas.model.release import Build, Release, ReleaseStatus, frozen_properties
 
 
 def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Release:
-    """Append a release of this build with the app's config, and run its release task.
+    """Append a release of this build with the app's config, and run its predeploy and release tasks.
 
     Nothing of the old release is touched. Raises TaskFailed.
     """
@@ -26,7 +26,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
         image=build.image,
         processes=build.processes,
         ports=build.ports,
-        config=ctx.state.config.merged(app.name),
+        config={**ctx.state.config.merged(app.name), **build.added_config},
         formation=default_formation(build.processes, ctx.state.apps.formation(app.name)),
         actor=ctx.identity.name,
         cause=cause,
@@ -35,8 +35,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
         properties=frozen_properties(ctx.state.properties.merged(app.name)),
         now=ctx.now(),
     )
-    run_release_task(ctx, app, release)
-    return release
+    return scripts.before_switch(ctx, app, release)
 
 
 def derive_release(
@@ -69,19 +68,6 @@ def close_interrupted(ctx: Context, app: App) -> None:
     for release in ctx.state.releases.list(app.name):
         if release.status is ReleaseStatus.PENDING:
             ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
-
-
-def run_release_task(ctx: Context, app: App, release: Release) -> None:
-    """Run the `release` process type on the new release; on failure mark the release failed and raise TaskFailed."""
-    process = release.process(RELEASE)
-    if process is None:
-        return
-    ctx.output.step(f"Running release task: {process.command}")
-    try:
-        tasks.run_task(ctx, app, release, process)
-    except BaseException:
-        ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
-        raise
 
 
 def rollback_target(ctx: Context, app: App, version: int | None) -> Release:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from paas.context import Context
-from paas.deploy import hooks, routing
+from paas.deploy import hooks, routing, scripts
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.errors import PaasError, TaskFailed
@@ -22,6 +22,12 @@ from paas.schedulers import Deployment
 
 
 def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None) -> Release:
+    """Make the release the current one and do what follows on that. On any error the old release keeps serving."""
+    go_live(ctx, app, release, on_live=on_live)
+    return follow_up(ctx, app, release)
+
+
+def go_live(ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None) -> None:
     """Make the release the current one. All or nothing: on any error the old release keeps serving.
 
     `on_live` records what changes together with the release, in the same transaction.
@@ -40,6 +46,11 @@ def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], 
             on_live()
         ctx.state.apps.set_stopped(app.name, False)
         ctx.state.events.record(app.name, ctx.identity.name, "deploy", f"v{release.version} {release.cause}", ctx.now())
+
+
+def follow_up(ctx: Context, app: App, release: Release) -> Release:
+    """Do what comes after a release went live: postdeploy scripts and hook, and say where it answers."""
+    scripts.after_switch(ctx, app, release)
     try:
         hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
     except TaskFailed as exc:

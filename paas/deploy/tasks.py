@@ -1,4 +1,4 @@
-"""One-off containers: the release task of a deploy, and `run`."""
+"""One-off containers: the tasks of a deploy, and `run`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ from paas.context import Context
 from paas.deploy.intent import deployed_release
 from paas.deploy.limits import oneoff_limits
 from paas.engines import Stdio
-from paas.errors import TaskFailed
+from paas.errors import CommandFailed, TaskFailed
 from paas.host.pipes import line_pipe
-from paas.host.run import LastLines
 from paas.model.app import App
 from paas.model.container import KIND_RUN, KIND_TASK, LABEL_APP, LABEL_KIND, LABEL_RELEASE, Container, ContainerSpec
 from paas.model.process import ProcessType, command_line
 from paas.model.release import Release
 
-#: A release task that hangs must not hold the app's turn for ever.
-TASK_TIMEOUT_S = 3600.0
 
+def run_task(ctx: Context, app: App, release: Release, process: ProcessType, *, is_committed: bool = False) -> str:
+    """Run a deploy task on the release's image, its output streamed. Raises TaskFailed.
 
-def run_task(ctx: Context, app: App, release: Release, process: ProcessType) -> None:
-    """Run a deploy task on the release's image, its output streamed. Raises TaskFailed."""
+    Returns the image to go on with: if `is_committed` one with what the task changed, else the release's own. A task that
+    hangs is stopped (`task-timeout-s`): it must not hold the app's turn for ever.
+    """
     spec = oneoff_spec(ctx, app, release, process, kind=KIND_TASK)
-    said = LastLines(ctx.output.detail)
-    with line_pipe(said) as descriptor, open(os.devnull) as nothing:
-        stdio = Stdio(stdin=nothing.fileno(), stdout=descriptor, stderr=descriptor)
-        status = ctx.engine.run(spec, stdio, timeout_s=TASK_TIMEOUT_S)
+    task, timeout_s, image = f"The {process.name} task of {app.name}", ctx.settings.task_timeout_s, release.image
+    try:
+        with line_pipe(ctx.output.detail) as descriptor, open(os.devnull) as nothing:
+            stdio = Stdio(stdin=nothing.fileno(), stdout=descriptor, stderr=descriptor)
+            if is_committed:
+                done = ctx.engine.run_and_commit(spec, stdio, timeout_s=timeout_s)
+                status, image = done.exit_code, done.image
+            else:
+                status = ctx.engine.run(spec, stdio, timeout_s=timeout_s)
+    except CommandFailed as exc:
+        raise TaskFailed(f"{task} was stopped, as it did not end within {timeout_s} s: {process.command}") from exc
     if status != 0:
-        raise TaskFailed(
-            f"The {process.name} task of {app.name} exited with status {status}: {process.command}",
-            output=said.lines,
-            remedy="nothing was switched: the old release keeps serving; fix the task and push again",
-        )
+        raise TaskFailed(f"{task} exited with status {status}: {process.command}")
+    return image
 
 
 def run_oneoff(

@@ -62,6 +62,14 @@ class StepResult:
     is_oom_killed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedRun:
+    """How a run ended, and the image of what it left: the one it ran on when it failed or changed nothing."""
+
+    exit_code: int
+    image: str
+
+
 class Engine(Protocol):
     """All verbs take a container id, a unique prefix of it, or its name."""
 
@@ -73,6 +81,9 @@ class Engine(Protocol):
 
     def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
         """Create, start attached to `stdio` (default: the caller's own), wait, remove; return the exit code."""
+
+    def run_and_commit(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> CommittedRun:
+        """Like `run`; if it exits 0, make an image of what it leaves, with the config of the image it ran on."""
 
     def build_step(self, step: BuildStep, *, on_line: Callable[[str], None] | None = None, stdio: Stdio | None = None,
                    timeout_s: float = 0) -> AbstractContextManager[StepResult]:

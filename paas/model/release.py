@@ -40,7 +40,10 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One build in the ledger. `number` counts per app from 1, `id` is unique on the machine."""
+    """One build in the ledger. `number` counts per app from 1, `id` is unique on the machine.
+
+    `added_config` is what app.json adds to the app's config. It is not in the ledger: it is stored when a release goes live.
+    """
 
     id: int
     app: str
@@ -56,6 +59,7 @@ class Build:
     processes: tuple[ProcessType, ...] = ()
     ports: tuple[int, ...] = ()
     app_json: AppJson = NO_APP_JSON
+    added_config: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ReleaseStatus(StrEnum):

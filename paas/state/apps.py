@@ -64,6 +64,15 @@ class Apps:
         """Record whether deploys are refused."""
         self._db.change("UPDATE apps SET is_locked = ? WHERE name = ?", (is_locked, name))
 
+    def has_postdeployed(self, name: str) -> bool:
+        """Say whether the script that runs once, after the first deploy, is done with."""
+        row = self._db.row("SELECT has_postdeployed FROM apps WHERE name = ?", (name,))
+        return row is not None and bool(row["has_postdeployed"])
+
+    def note_postdeployed(self, name: str) -> None:
+        """Record that the script that runs once is done with."""
+        self._db.change("UPDATE apps SET has_postdeployed = 1 WHERE name = ?", (name,))
+
     def set_deploy_branch(self, name: str, branch: str) -> App:
         """Record which branch deploys; '' means the first that is pushed. Returns the app as it is then."""
         self._db.change("UPDATE apps SET deploy_branch = ? WHERE name = ?", (branch, name))

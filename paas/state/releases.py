@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from paas.errors import NotFound
+from paas.errors import Conflict, NotFound
 from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
 from paas.model.env import Secret
 from paas.model.process import ProcessType
@@ -60,6 +60,16 @@ class Releases:
         """Record what became of a release. Raises NotFound."""
         if self._db.change("UPDATE releases SET status = ? WHERE app = ? AND version = ?", (status, app, version)) == 0:
             raise NotFound(f"{app} has no release v{version}", remedy=f"see: paas releases:list {app}")
+
+    def set_image(self, app: str, version: int, image: str) -> Release:
+        """Record the image that a pending release's predeploy task left. Raises Conflict once it is not pending."""
+        changed = self._db.change(
+            "UPDATE releases SET image = ? WHERE app = ? AND version = ? AND status = ?",
+            (image, app, version, ReleaseStatus.PENDING),
+        )
+        if changed == 0:
+            raise Conflict(f"v{version} of {app} is not pending", remedy=f"see: paas releases:list {app}")
+        return self.get(app, version)
 
     def promote(self, app: str, version: int) -> None:
         """Make a release the current one and its predecessor superseded, together. Raises NotFound."""

@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from paas.engines import BuildStep, LogLine, Stdio, StepResult
+from paas.engines import BuildStep, CommittedRun, LogLine, Stdio, StepResult
 from paas.engines.embedded import cgroups, committing, repair
 from paas.engines.embedded.attach import attached, run_with_console
-from paas.engines.embedded.foreground import run_build_step, run_foreground
+from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, read_log, rotate
 from paas.engines.embedded.making import (
@@ -83,6 +83,10 @@ class EmbeddedEngine:
         image = self._ground.images.image(spec.image)
         argv = spec.argv or (*image.config.entrypoint, *image.config.cmd)
         return run_foreground(self._ground, replace(spec, argv=argv), stdio or Stdio(), timeout_s)
+
+    def run_and_commit(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> CommittedRun:
+        """Like `run`; if it exits 0, make an image of what it leaves."""
+        return run_and_commit(self._ground, spec, stdio or Stdio(), timeout_s)
 
     def build_step(
         self, step: BuildStep, *, on_line: Callable[[str], None] | None = None, stdio: Stdio | None = None,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from paas.engines import BuildStep, Stdio, StepResult
+from paas.engines import BuildStep, CommittedRun, Stdio, StepResult
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import finish, make, making
 from paas.engines.embedded.mountpoints import missing_mountpoints, remove_mountpoints
@@ -44,6 +44,26 @@ def run_foreground(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s:
         record = finish(home, make(ground, home, spec, image.layers, image.config, image.id), is_ephemeral=True)
         try:
             return _run(ground, record, stdio, timeout_s)
+        finally:
+            take_away(ground, record)
+
+
+def run_and_commit(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s: float) -> CommittedRun:
+    """Make, run, keep what a good run changed as one more layer, remove. Raises CommandFailed when the time is over."""
+    image = ground.images.image(spec.image)
+    with making(ground) as home:
+        record = finish(home, make(ground, home, spec, image.layers, image.config, image.id), is_ephemeral=True)
+        try:
+            rootfs = ground.rootfs(home.name)
+            missing = missing_mountpoints(rootfs.root, (*FIXED_TARGETS, *(mount.target for mount in spec.mounts)))
+            exit_code = _run(ground, record, stdio, timeout_s)
+            ground.crun.delete(record.id)
+            unmount_rootfs(rootfs)
+            remove_mountpoints(rootfs.upper, missing)
+            if exit_code != 0 or not any(rootfs.upper.iterdir()):
+                return CommittedRun(exit_code=exit_code, image=image.id)
+            layer = ground.images.adopt_layer(rootfs.upper)
+            return CommittedRun(exit_code=0, image=ground.images.create_image(image.config, [*image.layers, layer]).id)
         finally:
             take_away(ground, record)
 

@@ -6,7 +6,8 @@ CREATE TABLE apps (
     created_at    REAL NOT NULL,
     deploy_branch TEXT NOT NULL DEFAULT '',
     is_locked     INTEGER NOT NULL DEFAULT 0,
-    is_stopped    INTEGER NOT NULL DEFAULT 0
+    is_stopped    INTEGER NOT NULL DEFAULT 0,
+    has_postdeployed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What was scaled and how often each process type was restarted; a type `web.2` is one process, restarted by itself.

@@ -9,9 +9,9 @@ import pytest
 
 from engine_ground import EngineGround
 from harness import wait_until
-from paas.engines import BuildStep
+from paas.engines import BuildStep, CommittedRun, Stdio
 from paas.errors import CommandFailed
-from paas.model.container import Mount, NetworkMode
+from paas.model.container import ContainerSpec, Mount, NetworkMode
 
 pytestmark = pytest.mark.integration
 
@@ -78,3 +78,38 @@ def test_a_step_in_the_hosts_network_sees_its_loopback(ground: EngineGround) -> 
     with ground.engine.build_step(step(ground, "cat /proc/net/dev", network=NetworkMode.HOST), on_line=lines.append):
         pass
     assert any("eth0" in line for line in lines) == Path("/sys/class/net/eth0").exists()
+
+
+def committed(ground: EngineGround, image: str, script: str) -> CommittedRun:
+    spec = ContainerSpec(image=image, argv=("sh", "-c", script), tenant=ground.tenant(4))
+    with open("/dev/null", "r+") as nothing:
+        stdio = Stdio(stdin=nothing.fileno(), stdout=nothing.fileno(), stderr=nothing.fileno())
+        return ground.engine.run_and_commit(spec, stdio, timeout_s=60)
+
+
+def with_mountpoints(ground: EngineGround) -> str:
+    """Return the image with all that the runtime would have to make, as real images have it."""
+    base = ground.store.image("busybox")
+    with ground.store.new_layer() as layer:
+        for directory in ("proc", "dev", "sys", "etc"):
+            (layer.diff / directory).mkdir()
+        for file in ("hosts", "hostname", "resolv.conf"):
+            (layer.diff / "etc" / file).touch()
+        layer.commit()
+    return ground.store.create_image(base.config, [*base.layers, layer.id]).id
+
+
+def test_a_good_run_is_kept_as_an_image_and_a_failed_or_idle_one_is_not(ground: EngineGround) -> None:
+    base = ground.store.image("busybox")
+    made = committed(ground, "busybox", "echo made > /root/made; rm /etc/group")
+    assert made.exit_code == 0
+    image = ground.store.image(made.image)
+    assert (image.config, image.layers[:-1]) == (base.config, base.layers)
+    kept = sorted(str(p.relative_to(ground.store.layer_dir(image.layers[-1])))
+                  for p in ground.store.layer_dir(image.layers[-1]).rglob("*"))  # fmt: skip
+    assert kept == ["etc", "etc/group", "root", "root/made"]
+    assert committed(ground, made.image, "test -f /root/made -a ! -e /etc/group").exit_code == 0
+    assert committed(ground, "busybox", "echo lost > /root/made; exit 4") == CommittedRun(exit_code=4, image=base.id)
+    whole = with_mountpoints(ground)
+    assert committed(ground, whole, "true") == CommittedRun(exit_code=0, image=whole)
+    assert ground.engine.list() == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context, Identity
+from paas.engines import CommittedRun, Stdio
 from paas.errors import DeployFailed, NotFound, RoutingFailed
 from paas.host import git
 from paas.model.container import (
@@ -21,6 +23,7 @@ from paas.model.container import (
     LABEL_RELEASE,
     LABEL_TYPE,
     Container,
+    ContainerSpec,
     ContainerStatus,
     Tenant,
     process_of,
@@ -40,6 +43,25 @@ class FakeEngine:
 
     containers: dict[str, Container] = field(default_factory=dict)
     numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    #: What ran in the foreground, and what it does: argv's last word -> exit code, text, or something to raise.
+    ran: list[ContainerSpec] = field(default_factory=list)
+    behaviour: dict[str, object] = field(default_factory=dict)
+
+    def image_entrypoint(self, image: str) -> tuple[str, ...]:
+        return ()
+
+    def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
+        self.ran.append(spec)
+        does = self.behaviour.get(spec.argv[-1].removeprefix("exec "), 0)
+        if isinstance(does, BaseException):
+            raise does
+        if isinstance(does, str):
+            os.write(stdio.stdout, does.encode())
+        return does if isinstance(does, int) else 0
+
+    def run_and_commit(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> CommittedRun:
+        code = self.run(spec, stdio, timeout_s=timeout_s)
+        return CommittedRun(exit_code=code, image=spec.image if code else f"{spec.image}+{len(self.ran)}")
 
     def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
         wanted = (labels or {}).items()

@@ -8,7 +8,9 @@ import pytest
 
 from paas.context import Context
 from paas.deploy import apps, config, receive, rollback
-from paas.errors import InvalidFile
+from paas.deploy.environment import plan_config
+from paas.errors import DeployFailed, InvalidFile, InvalidInput
+from paas.model.appjson import EnvVar
 from paas.model.release import BuildStatus
 from paas.model.source import Source
 
@@ -66,3 +68,59 @@ def test_an_app_json_that_is_a_link_is_not_read(ctx, tree, tmp_path):
     app = apps.create(ctx, "shop")
     receive.deploy_source(ctx, app, Source(tree=tree), cause="git push")
     assert ctx.state.releases.get("shop", 1).app_json.text == ""
+
+
+ENV = '''{"env": {
+  "COLOR": "blue",
+  "KEY": {"description": "signs cookies", "generator": "secret"},
+  "TOKEN": {"description": "of the mail service"},
+  "MODE": {"value": "new", "sync": true},
+  "MAYBE": {"required": false}
+}}'''
+
+
+def test_a_deploy_gives_the_app_the_config_vars_of_app_json(ctx, tree):
+    apps.create(ctx, "shop")
+    config.set_config(ctx, "shop", {"TOKEN": "t", "MODE": "old"})
+    seen = {}
+    build_with = ctx.builders[0].build
+    ctx.builders[0].build = lambda request: seen.update(request.env) or build_with(request)
+    deploy(ctx, tree, ENV)
+    stored = ctx.state.config.get("shop")
+    assert {key: stored[key] for key in stored if key != "KEY"} == {"COLOR": "blue", "TOKEN": "t", "MODE": "new"}
+    assert len(bytes.fromhex(stored["KEY"])) == 32
+    assert ctx.state.releases.current("shop").config == stored == seen
+    config.set_config(ctx, "shop", {"COLOR": "red"})
+    config.unset_config(ctx, "shop", ["MODE"])
+    deploy(ctx, tree, ENV)
+    assert ctx.state.config.get("shop") == {**stored, "COLOR": "red"}
+    assert stored["KEY"] not in ctx.output._out.getvalue()
+
+
+def test_a_required_config_var_without_a_value_stops_before_anything_is_built(ctx, tree):
+    apps.create(ctx, "shop")
+    with pytest.raises(InvalidInput) as caught:
+        deploy(ctx, tree, ENV)
+    assert caught.value.message == "app.json of shop requires config vars that have no value: TOKEN (of the mail service)"
+    assert caught.value.remedy == "run: paas config:set shop TOKEN=..."
+    assert ctx.state.config.get("shop") == {}
+    assert "built" not in ctx.output._out.getvalue()
+
+
+def test_nothing_is_generated_for_good_by_a_deploy_that_fails(ctx, tree):
+    apps.create(ctx, "shop")
+    config.set_config(ctx, "shop", {"TOKEN": "t"})
+    ctx.scheduler.failing = {"web"}
+    with pytest.raises(DeployFailed):
+        deploy(ctx, tree, ENV)
+    assert ctx.state.config.get("shop") == {"TOKEN": "t"}
+    assert ctx.state.events.list("shop")[0].event != "app.json env"
+
+
+def test_a_value_that_is_there_is_kept_unless_it_is_synced():
+    declared = [
+        EnvVar(name="A", value="new"), EnvVar(name="B", value="new", is_synced=True), EnvVar(name="C", value="", is_synced=True),
+        EnvVar(name="D", is_generated=True, is_synced=True), EnvVar(name="E", value="x"), EnvVar(name="F", is_generated=True),
+    ]  # fmt: skip
+    present = {"A": "old", "B": "old", "C": "", "D": "old"}
+    assert plan_config("shop", declared, present, generate=lambda: "made") == {"B": "new", "E": "x", "F": "made"}

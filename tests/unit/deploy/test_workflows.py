@@ -30,7 +30,8 @@ def tree(tmp_path: Path) -> Path:
 
 def deploy(ctx: Context, tree: Path, revision: str = "abc") -> None:
     app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
-    receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
+    live = receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
+    rollout.follow_up(ctx, app, live)
 
 
 def retire(ctx: Context) -> None:
