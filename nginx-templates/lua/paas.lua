@@ -2,7 +2,9 @@
 --
 -- Upstreams live in shared memory, so a deploy, scale or restart needs no reload. They come from PUT requests on a unix socket
 -- and, when nginx starts, from the files that were written before those. One text per app, both in the file and in memory:
---     <container port> <address>:<port>
+--     <backend> <address>:<port>
+--     <backend> none                   something should run there, and does not
+-- A backend is a container port, with the process type before it unless that is web: 5000, web-admin:5000.
 --
 -- Requests in flight are counted per worker and peer. A worker writes only its own numbers, so none is lost between two of
 -- them, and those of a worker that crashed are told by its pid.
@@ -27,26 +29,31 @@ local paas = {}
 -- to an error page, ngx.ctx does not).
 local parsed = {}
 local attempts = {}
+local idle = {}    -- requests for a backend where nothing should run
 local turn = math.random(1000)
 
 local function parse(text)
-    local ports = {}
-    for port, address, peer_port in text:gmatch("(%d+) ([%d.]+):(%d+)\n") do
-        local peers = ports[tonumber(port)] or {}
-        ports[tonumber(port)] = peers
-        peers[#peers + 1] = { address = address, port = tonumber(peer_port), name = address .. ":" .. peer_port }
+    local backends = {}
+    for backend, peer in text:gmatch("(%S+) (%S+)\n") do
+        local peers = backends[backend] or {}
+        backends[backend] = peers
+        local address, port = peer:match("^([%d.]+):(%d+)$")
+        if address then
+            peers[#peers + 1] = { address = address, port = tonumber(port), name = peer }
+        end
     end
-    return ports
+    return backends
 end
 
-local function peers_of(app, port)
+-- The peers of a backend; nil when nothing should run there.
+local function peers_of(app, backend)
     local text = upstreams:get(app) or ""
     local known = parsed[app]
     if not known or known.text ~= text then
-        known = { text = text, ports = parse(text) }
+        known = { text = text, backends = parse(text) }
         parsed[app] = known
     end
-    return known.ports[port] or {}
+    return known.backends[backend]
 end
 
 local function counter_of(peer)
@@ -62,8 +69,10 @@ local function leave(attempt)
 end
 
 -- balancer_by_lua: called once for each attempt.
-function paas.balance(app, port)
-    local peers = peers_of(app, port)
+function paas.balance(app, backend)
+    local peers = peers_of(app, backend)
+    local is_wanted = peers ~= nil
+    peers = peers or {}
     local request = ngx.var.request_id
     local attempt = attempts[request]
     if attempt then
@@ -78,6 +87,7 @@ function paas.balance(app, port)
         balancer.set_more_tries(math.min(#peers - 1, MORE_TRIES))
     end
     if #peers == 0 then
+        idle[request] = not is_wanted
         return ngx.exit(NO_LIVE_UPSTREAMS)
     end
     local peer = peers[attempt.turn % #peers + 1]
@@ -86,10 +96,16 @@ function paas.balance(app, port)
     in_flight:incr(counter_of(peer), 1, 0)
 end
 
+-- content_by_lua of what answers when nobody else did: choose the page.
+function paas.explain()
+    return ngx.exit(idle[ngx.var.request_id] and ngx.HTTP_SERVICE_UNAVAILABLE or ngx.HTTP_BAD_GATEWAY)
+end
+
 -- log_by_lua: called once for each request, however it ended.
 function paas.log()
     local request = ngx.var.request_id
     local attempt = attempts[request]
+    idle[request] = nil
     if attempt then
         attempts[request] = nil
         if attempt.peer then

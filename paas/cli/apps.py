@@ -76,7 +76,7 @@ def _report(ctx: Context, name: str) -> dict[str, str]:
         "app-number": str(app.number),
         "app-release": f"v{release.version}" if release else "",
         "app-revision": release.revision if release else "",
-        "app-urls": " ".join(app_urls(ctx, app.name)) if release and release.has_web else "",
+        "app-urls": " ".join(app_urls(ctx, app.name)) if release else "",
     }
 
 

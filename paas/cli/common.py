@@ -15,12 +15,14 @@ import click
 
 from paas.context import Context
 from paas.errors import Conflict, HostProblem, InvalidInput, PaasError, UsageError
+from paas.model.process import WEB
 from paas.output import DETAIL, Output
 
 #: What a report holds for one app.
 ReportOf = Callable[[Context, str], Mapping[str, str]]
 
 format_option = click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json for scripts")
+process_option = click.option("--process", default=WEB, metavar="TYPE", help="of this process type, e.g. web-admin")
 force_option = click.option("--force", is_flag=True, help="do not ask")
 
 

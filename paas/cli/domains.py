@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import click
 
-from paas.cli.common import report_command
+from paas.cli.common import process_option, report_command
 from paas.context import Context
 from paas.deploy import routes
-from paas.deploy.routing import app_domains
+from paas.deploy.routing import app_domains, vhost_for
 from paas.errors import Conflict, NotFound
+from paas.model.process import WEB
 from paas.model.route import parse_domain
 
 
 @click.command("domains:add")
 @click.argument("app")
 @click.argument("domains", nargs=-1, required=True)
+@process_option
 @click.pass_obj
-def add(ctx: Context, app: str, domains: tuple[str, ...]) -> None:
-    """Let the app answer at more domains."""
+def add(ctx: Context, app: str, domains: tuple[str, ...], process: str) -> None:
+    """Let the app, or one of its process types, answer at more domains."""
     names = [parse_domain(name) for name in domains]
-    routes.change_domains(ctx, app, lambda present: (*present, *names))
+    routes.change_domains(ctx, app, lambda present: (*present, *names), process=process)
     _say(ctx, "Added", names, app)
 
 
 @click.command("domains:remove")
 @click.argument("app")
 @click.argument("domains", nargs=-1, required=True)
+@process_option
 @click.pass_obj
-def remove(ctx: Context, app: str, domains: tuple[str, ...]) -> None:
+def remove(ctx: Context, app: str, domains: tuple[str, ...], process: str) -> None:
     """Let the app no longer answer at these domains."""
     names = [parse_domain(name) for name in domains]
     ctx.state.apps.get(app)
-    unknown = [name for name in names if name not in app_domains(ctx, app)]
+    present = app_domains(ctx, app) if process == WEB else ctx.state.routes.domains(app, process)
+    unknown = [name for name in names if name not in present]
     if unknown:
         raise NotFound(f"{app} does not answer at {', '.join(unknown)}", remedy=f"see: paas domains:report {app}")
-    routes.change_domains(ctx, app, lambda present: _without(present, names, app))
+    routes.change_domains(ctx, app, lambda now: _without(now, names, app, process), process=process)
     _say(ctx, "Removed", names, app)
 
 
-def _without(present: tuple[str, ...], names: list[str], app: str) -> list[str]:
+def _without(present: tuple[str, ...], names: list[str], app: str, process: str) -> list[str]:
     left = [name for name in present if name not in names]
-    if not left:  # none recorded means the default domain: the app would go on answering there
+    if not left and process == WEB:  # none recorded means the default domain: the app would go on answering there
         raise Conflict(f"{app} would have no domain left", remedy=f"name another first: paas domains:set {app} <domain>")
     return left
 
@@ -48,27 +52,37 @@ def _without(present: tuple[str, ...], names: list[str], app: str) -> list[str]:
 @click.command("domains:set")
 @click.argument("app")
 @click.argument("domains", nargs=-1, required=True)
+@process_option
 @click.pass_obj
-def set_domains(ctx: Context, app: str, domains: tuple[str, ...]) -> None:
+def set_domains(ctx: Context, app: str, domains: tuple[str, ...], process: str) -> None:
     """Let the app answer at exactly these domains."""
     names = [parse_domain(name) for name in domains]
-    routes.change_domains(ctx, app, lambda _: names)
+    routes.change_domains(ctx, app, lambda _: names, process=process)
     _say(ctx, "Set", names, app)
 
 
 @click.command("domains:clear")
 @click.argument("app")
+@process_option
 @click.pass_obj
-def clear(ctx: Context, app: str) -> None:
+def clear(ctx: Context, app: str, process: str) -> None:
     """Let the app answer at its default domain again."""
-    routes.change_domains(ctx, app, lambda _: ())
-    _say(ctx, "Set", app_domains(ctx, app), app)
+    routes.change_domains(ctx, app, lambda _: (), process=process)
+    _say(ctx, "Set", _names_of(ctx, app, process), app)
+
+
+def _names_of(ctx: Context, app: str, process: str) -> tuple[str, ...]:
+    vhost = vhost_for(ctx, app, ctx.state.releases.current(app))
+    return vhost.domains if process == WEB else dict(vhost.own_domains).get(process, ())
 
 
 def _report(ctx: Context, app: str) -> dict[str, str]:
     return {
         "domains-app-vhosts": " ".join(app_domains(ctx, app)),
         "domains-app-own": " ".join(ctx.state.routes.domains(app)),
+        "domains-process-vhosts": " ".join(
+            f"{process}={','.join(names)}" for process, names in vhost_for(ctx, app, ctx.state.releases.current(app)).own_domains
+        ),
         "domains-global-vhosts": " ".join(ctx.state.routes.domains("") or (ctx.settings.domain,)),
     }
 

@@ -9,8 +9,8 @@ from paas.deploy import routing
 from paas.errors import Conflict
 from paas.model.app import App
 from paas.model.container import Container
-from paas.model.process import ProcessId, default_formation
-from paas.model.release import Release, frozen_properties
+from paas.model.process import WEB, ProcessId, default_formation
+from paas.model.release import Build, Release, frozen_properties
 from paas.schedulers import Deployment
 
 
@@ -21,22 +21,24 @@ def deployment_for(
     """Return what should run for this release with the app's recorded counts (or the ones given) and properties."""
     owner = settings_of or app.name
     scaled = ctx.state.apps.formation(owner) if scaled is None else scaled
-    ports = tuple(dict.fromkeys(port.container for port in routing.app_ports(ctx, owner, release)))
+    vhost = routing.vhost_for(ctx, app.name, release, settings_of=settings_of)
+    web = vhost.ports_of(WEB) or tuple(port.container for port in routing.app_ports(ctx, owner, release))
     return Deployment(
         app=app,
         release=release,
         formation=formation_of(release, scaled),
         generations=ctx.state.apps.generations(owner),
-        ports=ports,
+        ports=web,
+        other_ports={p.name: vhost.ports_of(p.name) for p in release.processes if p.name != WEB},
         properties={**_live(ctx.state.properties.merged(owner)), **release.properties},
         only=only,
         at_once=at_once,
     )
 
 
-def formation_of(release: Release, scaled: Mapping[str, int]) -> dict[str, int]:
-    """Return how many of each of the release's process types should run. Pure."""
-    return default_formation(release.processes, scaled)
+def formation_of(release: Release | Build, scaled: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of each process type should run: what app.json says, what was scaled, one web. Pure."""
+    return default_formation(release.processes, {**scaled, **release.app_json.quantities})
 
 
 def _live(properties: Mapping[str, str]) -> dict[str, str]:
@@ -60,6 +62,12 @@ def current_deployment(ctx: Context, app: App, *, only: frozenset[ProcessId] | N
     if release is None or app.is_stopped:
         return None
     return deployment_for(ctx, app, release, only=only)
+
+
+def formation_now(ctx: Context, app: App) -> Mapping[str, int]:
+    """Return how many of each type should run now: none of an app that is stopped or not deployed."""
+    release = ctx.state.releases.current(app.name)
+    return {} if release is None or app.is_stopped else formation_of(release, ctx.state.apps.formation(app.name))
 
 
 def serving_now(ctx: Context, app: App) -> tuple[Container, ...]:

@@ -12,7 +12,7 @@ from paas.deploy import routing
 from paas.deploy.intent import deployed_release, deployment_for, formation_of
 from paas.deploy.queue import app_turn
 from paas.deploy.rollout import reconcile, switch_to
-from paas.errors import InvalidInput, NotFound
+from paas.errors import Conflict, InvalidInput, NotFound
 from paas.model.app import App
 from paas.model.container import Container
 from paas.model.process import RELEASE, ProcessId, parse_process
@@ -29,6 +29,7 @@ def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[st
         release = ctx.state.releases.current(app.name)
         scaled = {**ctx.state.apps.formation(app.name), **changes}
         if release is not None:
+            _refuse_declared(app, release)
             _refuse_unknown_types(app, release, [name for name, count in changes.items() if count])
             if not app.is_stopped:
                 for name, count in changes.items():
@@ -68,7 +69,7 @@ def stop(ctx: Context, app_name: str) -> None:
         app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Stopping {app.name}")
         ctx.state.apps.set_stopped(app.name, True)
-        routing.switch(ctx, replace(app, is_stopped=True), release, ())
+        routing.switch(ctx, app, release, (), {})
         stop_containers(ctx, ctx.scheduler.obsolete(None, app))
         ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
 
@@ -106,6 +107,15 @@ def restore(ctx: Context, app_name: str) -> None:
     failures = reconcile(ctx, app_name, wait=True)
     if failures:
         raise failures[0]
+
+
+def _refuse_declared(app: App, release: Release) -> None:
+    if release.app_json.quantities:
+        declared = ", ".join(f"{name}={count}" for name, count in release.app_json.quantities.items())
+        raise Conflict(
+            f"{app.name} has its formation in app.json and cannot be scaled by hand: {declared}",
+            remedy="change 'quantity' there and push, or take it out",
+        )
 
 
 def _refuse_unknown_types(app: App, release: Release, types: Collection[str]) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from paas.context import Context
 from paas.deploy import scripts
-from paas.deploy.intent import deployed_release
+from paas.deploy.intent import deployed_release, formation_of
 from paas.errors import Conflict, NotFound
 from paas.model.app import App
-from paas.model.process import default_formation
 from paas.model.release import Build, Release, ReleaseStatus, frozen_properties
 
 
@@ -27,7 +26,7 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
         processes=build.processes,
         ports=build.ports,
         config={**ctx.state.config.merged(app.name), **build.added_config},
-        formation=default_formation(build.processes, ctx.state.apps.formation(app.name)),
+        formation=formation_of(build, ctx.state.apps.formation(app.name)),
         actor=ctx.identity.name,
         cause=cause,
         revision=build.revision,
@@ -53,7 +52,7 @@ def derive_release(
         processes=base.processes,
         ports=base.ports,
         config=base.config if config is None else config,
-        formation=default_formation(base.processes, ctx.state.apps.formation(app.name)),
+        formation=formation_of(base, ctx.state.apps.formation(app.name)),
         actor=ctx.identity.name,
         cause=cause,
         revision=base.revision,

@@ -14,7 +14,6 @@ from paas.deploy.intent import current_deployment
 from paas.deploy.queue import app_turn
 from paas.errors import Conflict, NotFound
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container, process_of
-from paas.model.process import WEB
 from paas.model.route import Upstream
 from paas.schedulers import LABEL_GENERATION, Deployment
 
@@ -93,7 +92,7 @@ class Retirement:
             for container in found:
                 self._retiring[container.id] = Retiring(
                     container=container,
-                    ports=deployment.ports if deployment is not None else (),
+                    ports=deployment.routed_ports(container.labels.get(LABEL_TYPE, "")) if deployment is not None else (),
                     since=ctx.now(),
                     wait_to_retire_s=wait_s,
                     stop_timeout_s=stop_s,
@@ -155,9 +154,8 @@ class Retirement:
         if retiring.terminated_at:
             return
         container = retiring.container
-        is_web = container.labels.get(LABEL_TYPE) == WEB and bool(container.address)
         app = container.labels.get(LABEL_APP, "")
-        busy = is_web and any(
+        busy = bool(container.address) and any(
             ctx.proxy.in_flight(app, Upstream(address=container.address, port=port)) for port in retiring.ports
         )
         if busy:

@@ -16,7 +16,7 @@ from paas.deploy.queue import app_turn
 from paas.errors import PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.container import Container, process_of
-from paas.model.process import WEB, ProcessId
+from paas.model.process import ProcessId
 from paas.model.release import Release, ReleaseStatus
 from paas.schedulers import Deployment
 
@@ -32,6 +32,9 @@ def go_live(ctx: Context, app: App, release: Release, *, on_live: Callable[[], N
 
     `on_live` records what changes together with the release, in the same transaction.
     """
+    for name, count in ctx.state.apps.formation(app.name).items():
+        if count and release.process(name) is None:
+            ctx.output.warn(f"Skipping {name} as it is missing from the current Procfile")
     deployment = deployment_for(ctx, app, release)
     ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
     try:
@@ -64,7 +67,7 @@ def switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
     before = {c.id for c in ctx.scheduler.serving(deployment)}
     serving = ctx.scheduler.start(deployment, ctx.output)
     try:
-        routing.switch(ctx, deployment.app, deployment.release, serving)
+        routing.switch(ctx, deployment.app, deployment.release, serving, deployment.formation)
     except BaseException:
         for container in serving:
             if container.id not in before:
@@ -116,7 +119,7 @@ def reconcile(
             if app is not None:
                 _route_to_nothing(ctx, app)
             return ()
-        routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment))
+        routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
         running = {process_of(c) for c in ctx.scheduler.serving(deployment)}
         for process in deployment.wanted():
             if process in running or (only is not None and process not in only):
@@ -126,18 +129,18 @@ def reconcile(
             except PaasError as exc:
                 failures.append(exc)
                 continue
-            if process.type == WEB:
-                routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment))
+            if deployment.routed_ports(process.type):
+                routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
     return tuple(failures)
 
 
 def announce(ctx: Context, app: App, release: Release) -> None:
     """Say where the app answers."""
     ctx.output.milestone("Application deployed:")
-    if not release.has_web:
+    urls = routing.app_urls(ctx, app.name, release)
+    if not urls:
         ctx.output.detail(f"{app.name} v{release.version} runs without a web process")
-        return
-    for url in routing.app_urls(ctx, app.name, release):
+    for url in urls:
         ctx.output.detail(url)
 
 
@@ -146,4 +149,4 @@ def _route_to_nothing(ctx: Context, app: App) -> None:
     if release is None:
         ctx.proxy.remove(app.name)
     else:
-        routing.switch(ctx, app, release, ())
+        routing.switch(ctx, app, release, (), {})

@@ -14,8 +14,9 @@ from paas.model.route import Upstream, Vhost
 from paas.paths import Paths
 from paas.settings import Settings
 
-#: Container port -> where its processes listen.
-Upstreams = Mapping[int, Sequence[Upstream]]
+#: Backend as text (`str(Backend)`) -> where its processes listen. With nobody there it is 502, something is wrong; a backend that
+#: is not named should not run: 503, and the page says so.
+Upstreams = Mapping[str, Sequence[Upstream]]
 
 
 class Proxy(Protocol):

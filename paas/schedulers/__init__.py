@@ -16,8 +16,9 @@ from typing import Protocol
 from paas.engines import Engine
 from paas.model.app import App
 from paas.model.container import Container
-from paas.model.process import ProcessId
+from paas.model.process import WEB, ProcessId
 from paas.model.release import Release
+from paas.model.route import DEFAULT_CONTAINER_PORT
 from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
@@ -32,7 +33,8 @@ class Deployment:
 
     `formation` holds every process type with its count (0 counts too). `generations` grow with each restart of a type, or of
     a process by itself (`web.2`); a missing one is generation 0. `ports` are the container ports that are routed to the web
-    type; the first is $PORT. `properties` are the app's properties by `topic.key`, e.g. `ps.stop-timeout-seconds`.
+    type, the first is $PORT; `other_ports` are those of other types. `properties` are the app's properties by `topic.key`,
+    e.g. `ps.stop-timeout-seconds`.
     `only` names the processes that `start` may start (bringing back one that crashed); None means all that are missing.
     `at_once` limits how many processes start together; 0 leaves it to the scheduler.
     """
@@ -42,9 +44,23 @@ class Deployment:
     formation: Mapping[str, int]
     generations: Mapping[str, int] = field(default_factory=dict)
     ports: tuple[int, ...] = (5000,)
+    other_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[ProcessId] | None = None
     at_once: int = 0
+
+    def routed_ports(self, process: str) -> tuple[int, ...]:
+        """Return the container ports of a process type that requests are sent to."""
+        return self.ports if process == WEB else self.other_ports.get(process, ())
+
+    def parallel_of(self, process: str) -> int:
+        """Return how many of a process type may start together, as app.json says; 0 for as many as `at_once`."""
+        declared = self.release.app_json.formation.get(process)
+        return declared.max_parallel if declared else 0
+
+    def port_of(self, process: str) -> int:
+        """Return the $PORT of a process type."""
+        return (*self.routed_ports(process), *self.ports, DEFAULT_CONTAINER_PORT)[0]
 
     def generation_of(self, process: ProcessId) -> int:
         """Return how often the process was restarted, with its type and by itself. It only grows."""
@@ -52,7 +68,7 @@ class Deployment:
 
     def wanted(self) -> tuple[ProcessId, ...]:
         """Return every process that should run, web first."""
-        types = sorted(self.formation, key=lambda name: name != "web")
+        types = sorted(self.formation, key=lambda name: name != WEB)
         return tuple(ProcessId(type=name, index=n) for name in types for n in range(1, self.formation[name] + 1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paas.context import Context
 from paas.deploy import routing
-from paas.deploy.intent import serving_now
+from paas.deploy.intent import formation_now, serving_now
 from paas.deploy.keys import restore_authorized_keys
 from paas.errors import PaasError
 from paas.model.container import KIND_PROCESS, LABEL_KIND
@@ -47,8 +47,8 @@ def _sync_proxy(ctx: Context) -> None:
     wanted = {}
     for app in ctx.state.apps.list():
         release = ctx.state.releases.current(app.name)
-        if release is not None and release.has_web:
-            vhost = routing.vhost_for(ctx, app.name, release)
-            wanted[app.name] = (vhost, routing.upstreams_for(vhost, serving_now(ctx, app)))
+        vhost = routing.vhost_for(ctx, app.name, release) if release is not None else None
+        if vhost is not None and vhost.ports:
+            wanted[app.name] = (vhost, routing.upstreams_for(vhost, serving_now(ctx, app), formation_now(ctx, app)))
     for done in ctx.proxy.sync(wanted):
         ctx.output.step(done)

@@ -20,7 +20,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from engine_ground import compiled_server  # noqa: E402
-
 from harness import Instance, Repository  # noqa: E402
 
 DOCKERFILE = 'FROM scratch\nCOPY server /server\nCOPY version /version\nCMD ["/server"]\n'
@@ -46,7 +45,8 @@ def main() -> None:
         many = measure(instance, repository, options.rounds)
         for what, seconds in few.items():
             ratio = many[what] / seconds
-            print(f"{what:<10} 2 apps {seconds * 1000:7.1f} ms   {options.apps} apps {many[what] * 1000:7.1f} ms   {ratio:.2f} times")
+            few_ms, many_ms = seconds * 1000, many[what] * 1000
+            print(f"{what:<10} 2 apps {few_ms:7.1f} ms   {options.apps} apps {many_ms:7.1f} ms   {ratio:.2f} times")
         print(f"boot to all {options.apps} apps answering: {boot(instance):.1f} s")
 
 

@@ -17,6 +17,7 @@ PROMISED = {
     "ps": ("scale", "restart", "stop", "start", "restore", "rebuild", "report", "inspect", "rollback", "set"),
     "domains": ("add", "remove", "set", "clear", "report", "add-global", "remove-global", "set-global", "clear-global"),
     "ports": ("add", "remove", "set", "clear", "list", "report"),
+    "proxy": ("route", "unroute", "report"),
     "nginx": ("show-config", "validate-config", "access-logs", "error-logs", "report"),
     "releases": ("list", "info", "diff"),
     "builds": ("list", "info", "output"),

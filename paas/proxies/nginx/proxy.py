@@ -16,7 +16,7 @@ from paas.proxies.nginx.configuration import Configuration
 from paas.proxies.nginx.control import Nginx
 from paas.proxies.nginx.files import read
 from paas.proxies.nginx.render import Places
-from paas.proxies.nginx.upstreams import UpstreamStore, upstream_text, with_missing_ports
+from paas.proxies.nginx.upstreams import UpstreamStore, upstream_text, with_missing_backends
 from paas.settings import Settings
 
 
@@ -128,12 +128,12 @@ class NginxProxy:
     def _upstreams_ahead(self, app: str, upstreams: Upstreams) -> Iterator[None]:
         """Have the new upstreams in place before the vhost that needs them.
 
-        Ports that only the old vhost knows stay in nginx's memory until the next change: a request that came just before the
+        Backends that only the old vhost knows stay in nginx's memory until the next change: a request that came just before the
         reload may still go by them.
         """
         text, on_disk, live = upstream_text(upstreams), self._upstreams.read(app), self._upstreams.current(app)
         self._upstreams.persist(app, text)
-        self._upstreams.push(app, with_missing_ports(text, live))
+        self._upstreams.push(app, with_missing_backends(text, live))
         try:
             yield
         except BaseException:

@@ -5,13 +5,14 @@ Source: nginx-templates/*.j2; names are checked again here, so that nothing but 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paas.errors import InvalidInput
 from paas.model.app import parse_app_name
-from paas.model.route import PortMap, Vhost, parse_domain
+from paas.model.process import PROCESS_TYPE, WEB
+from paas.model.route import Backend, PathRoute, PortMap, Vhost, clashing_ports, parse_domain, parse_path
 from paas.proxies.nginx.properties import directives_for, effective_properties
 
 #: Statuses that have a page of ours when nginx itself, not the app, answers with them.
@@ -38,10 +39,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One server block of a vhost: the addresses it listens on and the container port behind it."""
+    """One server block of a vhost: where it listens, for which names, what is behind it, and what below which paths."""
 
     addresses: tuple[str, ...]
-    container_port: int
+    domains: tuple[str, ...]
+    backend: Backend
+    paths: tuple[PathRoute, ...]
 
 
 class Renderer:
@@ -61,15 +64,13 @@ class Renderer:
         """Return the text of an app's vhost. Raises InvalidInput, InvalidSetting."""
         app = parse_app_name(vhost.app)
         values = effective_properties(vhost.properties)
-        ports = http_ports(vhost) if vhost.domains else ()
+        listeners = self._listeners(vhost)
         return self._render(
             "vhost.conf.j2",
             app=app,
-            domains=[parse_domain(domain) for domain in vhost.domains],
-            container_ports=sorted({port.container for port in ports}),
-            listeners=[
-                Listener(addresses=listen_addresses(port.host, self._has_ipv6), container_port=port.container) for port in ports
-            ],
+            backends=sorted({b for one in listeners for b in (one.backend, *(path.backend for path in one.paths))}),
+            listeners=listeners,
+            name_of=lambda backend: upstream_name(app, backend),
             access_log=self._places.access_log(app),
             error_log=self._places.error_log(app),
             errors=self._places.directory / "errors",
@@ -80,6 +81,19 @@ class Renderer:
                 "port": values["x-forwarded-port-value"],
                 "scheme": values["x-forwarded-proto-value"],
             },
+        )
+
+    def _listeners(self, vhost: Vhost) -> tuple[Listener, ...]:
+        paths = tuple(replace(path, path=parse_path(path.path)) for path in vhost.paths)
+        return tuple(
+            Listener(
+                addresses=listen_addresses(port.host, self._has_ipv6),
+                domains=tuple(parse_domain(domain) for domain in vhost.domains_of(port.process)),
+                backend=port.backend,
+                paths=paths if port.process == WEB else (),
+            )
+            for port in http_ports(vhost)
+            if vhost.domains_of(port.process)
         )
 
     def default_server(self, ports: Iterable[int], taken: frozenset[str]) -> str:
@@ -107,12 +121,18 @@ class Renderer:
 
 
 def http_ports(vhost: Vhost) -> tuple[PortMap, ...]:
-    """Return the port maps that are served. Raises InvalidInput when a host port stands there twice."""
-    ports = tuple(port for port in vhost.ports if port.scheme == "http")
-    seen: Mapping[int, PortMap] = {port.host: port for port in ports}
-    if len(seen) != len(ports):
+    """Return the port maps that are served. Raises InvalidInput when a name has a host port twice."""
+    if clashing_ports(vhost):
         raise InvalidInput(f"A host port of {vhost.app} is mapped twice", remedy=f"see: paas ports:report {vhost.app}")
-    return ports
+    return tuple(port for port in vhost.ports if port.scheme == "http")
+
+
+def upstream_name(app: str, backend: Backend) -> str:
+    """Return what nginx calls the peers of a backend: no name of an app holds a `_`. Raises InvalidInput."""
+    if not PROCESS_TYPE.match(backend.process):
+        raise InvalidInput(f"'{backend.process}' is not a process type")
+    own = "" if backend.process == WEB else f"_{backend.process}_"
+    return f"paas-{app}{own or '-'}{backend.port}"
 
 
 def listen_addresses(port: int, has_ipv6: bool) -> tuple[str, ...]:

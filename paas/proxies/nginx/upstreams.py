@@ -1,6 +1,7 @@
 """Upstreams in nginx's memory, changed through its unix socket, and their files that nginx reads when it starts.
 
-The text is the same in both: one line `<container port> <address>:<port>` for each peer (nginx-templates/lua/paas.lua).
+The text is the same in both: one line `<backend> <address>:<port>` for each peer, `<backend> none` where there should be one
+(nginx-templates/lua/paas.lua).
 """
 
 from __future__ import annotations
@@ -105,15 +106,17 @@ class UpstreamStore:
         return text.decode()
 
 
-def upstream_text(upstreams: Mapping[int, Sequence[Upstream]]) -> str:
+def upstream_text(upstreams: Mapping[str, Sequence[Upstream]]) -> str:
     """Return the lines for an app's upstreams. Pure."""
-    return "".join(f"{port} {_peer(upstream)}\n" for port in sorted(upstreams) for upstream in upstreams[port])
+    return "".join(
+        f"{backend} {peer}\n" for backend in sorted(upstreams) for peer in [_peer(u) for u in upstreams[backend]] or ["none"]
+    )
 
 
-def with_missing_ports(text: str, before: str) -> str:
-    """Return `text` with the lines of those container ports that only `before` has. Pure."""
-    ports = {line.split()[0] for line in text.splitlines()}
-    return text + "".join(f"{line}\n" for line in before.splitlines() if line.split()[0] not in ports)
+def with_missing_backends(text: str, before: str) -> str:
+    """Return `text` with the lines of those backends that only `before` has. Pure."""
+    backends = {line.split()[0] for line in text.splitlines()}
+    return text + "".join(f"{line}\n" for line in before.splitlines() if line.split()[0] not in backends)
 
 
 def _peer(upstream: Upstream) -> str:

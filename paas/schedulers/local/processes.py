@@ -14,7 +14,7 @@ from paas.model.container import (
     Limits,
 )  # fmt: skip
 from paas.model.probe import Probe, ProbeKind
-from paas.model.process import WEB, ProcessId, command_line
+from paas.model.process import ProcessId, command_line
 from paas.paths import Paths
 from paas.schedulers import LABEL_GENERATION, Deployment
 from paas.settings import Settings
@@ -58,10 +58,11 @@ def environment(deployment: Deployment, process: ProcessId) -> dict[str, str]:
     """Return what the process sees: config vars, then what the platform knows better."""
     return {
         **deployment.release.config,
-        "PORT": str(deployment.ports[0] if deployment.ports else 5000),
+        "PORT": str(deployment.port_of(process.type)),
         "DYNO": str(process),
         "PAAS_APP": deployment.app.name,
         "PAAS_PROCESS": str(process),
+        "PAAS_PROCESS_TYPE": process.type,
         "PAAS_RELEASE": f"v{deployment.release.version}",
     }
 
@@ -81,8 +82,8 @@ def process_limits(deployment: Deployment, process: ProcessId, settings: Setting
 
 
 def probe_for(deployment: Deployment, process: ProcessId, settings: Settings) -> Probe:
-    """Return how we know that the process is ready: web listens on $PORT, others stay up for a moment."""
+    """Return how we know that the process is ready: what is routed listens on $PORT, the rest stays up for a moment."""
     timeout_s = float(deployment.properties.get("checks.timeout", settings.check_timeout_s))
-    if process.type == WEB and deployment.ports:
-        return Probe(kind=ProbeKind.LISTENING, port=deployment.ports[0], timeout_s=timeout_s)
+    if deployment.routed_ports(process.type):
+        return Probe(kind=ProbeKind.LISTENING, port=deployment.port_of(process.type), timeout_s=timeout_s)
     return Probe(kind=ProbeKind.UPTIME, uptime_s=settings.worker_grace_s, timeout_s=timeout_s)

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from paas.engines import Engine
-from paas.errors import NotFound
+from paas.errors import DeployFailed, NotFound
 from paas.model.app import App
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
@@ -91,6 +91,8 @@ class _Attempt:
         self._started: list[Container] = []
         self._is_cancelled = threading.Event()
         self._lock = threading.Lock()
+        limits = {name: deployment.parallel_of(name) for name in deployment.formation}
+        self._turns = {name: threading.Semaphore(limit) for name, limit in limits.items() if limit}
 
     def run(self, processes: Sequence[ProcessId]) -> tuple[Container, ...]:
         """Start and probe all; on the first failure give the others up and remove every one."""
@@ -117,6 +119,12 @@ class _Attempt:
         return tuple(future.result() for future in futures)
 
     def _start(self, process: ProcessId) -> Container:
+        with self._turns.get(process.type) or contextlib.nullcontext():
+            if self._is_cancelled.is_set():
+                raise DeployFailed(f"{process} was not started because another process failed")
+            return self._start_now(process)
+
+    def _start_now(self, process: ProcessId) -> Container:
         self._output.step(f"Starting {process} (v{self._deployment.release.version})")
         spec = container_spec(
             self._deployment, process, entrypoint=self._entrypoint, token=secrets.token_hex(4), paths=self._paths,

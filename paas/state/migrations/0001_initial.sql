@@ -38,6 +38,7 @@ CREATE TABLE properties (
 CREATE TABLE domains (
     scope    TEXT NOT NULL,
     domain   TEXT NOT NULL,
+    process  TEXT NOT NULL,
     position INTEGER NOT NULL,
     PRIMARY KEY (scope, domain)
 ) STRICT, WITHOUT ROWID;

@@ -95,3 +95,40 @@ def test_an_app_that_was_never_deployed_has_nothing_to_restart(ctx):
     apps.create(ctx, "empty")
     with pytest.raises(Conflict, match="has not been deployed"):
         processes.restart(ctx, "empty")
+
+
+APP_JSON = '{"formation": {"web": {"quantity": 3, "max_parallel": 1}, "worker": {}}}'
+
+
+def test_app_json_sets_the_formation_and_then_nobody_scales_by_hand(shop, tmp_path):
+    (tmp_path / "tree/app.json").write_text(APP_JSON)
+    app = shop.state.apps.get("shop")
+    receive.deploy_source(shop, app, Source(tree=tmp_path / "tree", revision="def"), cause="git push")
+    deployment = rollout.current_deployment(shop, app)
+    assert deployment.formation == {"web": 3, "worker": 1}
+    assert (deployment.parallel_of("web"), deployment.parallel_of("worker")) == (1, 0)
+    assert shop.state.releases.current("shop").formation == {"web": 3, "worker": 1}
+    with pytest.raises(Conflict, match="formation in app.json and cannot be scaled by hand: web=3"):
+        processes.scale(shop, "shop", {"worker": 2})
+    rollback.roll_back(shop, "shop", 1)
+    assert processes.scale(shop, "shop", {"worker": 0}) == {"web": 2, "worker": 0}
+
+
+def test_a_scaled_type_that_left_the_procfile_is_skipped_aloud(shop, tmp_path):
+    shop.builders[0].result = BuildResult(image="i", processes=(WEB,))
+    receive.deploy_source(shop, shop.state.apps.get("shop"), Source(tree=tmp_path / "tree", revision="def"), cause="git push")
+    assert "Skipping worker as it is missing from the current Procfile" in shop.output._err.getvalue()
+    assert [name for name in shop.engine.names() if ".v2." in name] == ["shop.web.1.v2.g0", "shop.web.2.v2.g0"]
+
+
+def test_an_app_of_workers_alone_is_deployed_without_a_route(ctx, tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/code").write_text("x")
+    ctx.builders[0].result = BuildResult(image="i", processes=(WORKER,))
+    ctx.state.apps.create("jobs", 0)
+    ctx.state.apps.scale("jobs", {"worker": 2})
+    receive.deploy_source(ctx, ctx.state.apps.get("jobs"), Source(tree=tmp_path / "tree", revision="a"), cause="git push")
+    assert ctx.engine.names() == ["jobs.worker.1.v1.g0", "jobs.worker.2.v1.g0"]
+    assert ctx.proxy.served == {}
+    rollout.announce(ctx, ctx.state.apps.get("jobs"), ctx.state.releases.current("jobs"))
+    assert "runs without a web process" in ctx.output._out.getvalue()

@@ -106,7 +106,8 @@ def test_a_process_becomes_a_container(tmp_path):
         image="img", argv=("/bin/sh", "-c", "a && b"), tenant=Tenant(name="shop", number=3), name="shop.worker.1.v7.g2.t",
         hostname="worker.1",
         env={
-            "A": "b c", "PORT": "8080", "DYNO": "worker.1", "PAAS_APP": "shop", "PAAS_PROCESS": "worker.1", "PAAS_RELEASE": "v7",
+            "A": "b c", "PORT": "8080", "DYNO": "worker.1", "PAAS_APP": "shop", "PAAS_PROCESS": "worker.1",
+            "PAAS_PROCESS_TYPE": "worker", "PAAS_RELEASE": "v7",
         },
         labels={
             LABEL_APP: "shop", LABEL_KIND: "process", LABEL_RELEASE: "7", LABEL_TYPE: "worker", LABEL_INDEX: "1",

@@ -18,14 +18,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from harness import free_port, wait_until
 from paas.errors import InvalidSetting, NotFound, RoutingFailed
-from paas.model.route import PortMap, Upstream, Vhost
+from paas.model.route import Backend as Route
+from paas.model.route import PathRoute, PortMap, Upstream, Vhost
 from paas.paths import Paths
 from paas.proxies.nginx.proxy import NginxProxy
 from paas.settings import Settings
@@ -194,28 +195,28 @@ def nobody() -> Upstream:
 
 
 def test_first_apply_starts_nginx_and_serves(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    assert machine.proxy.apply(machine.vhost(), {5000: backends[:1]}) is True
+    assert machine.proxy.apply(machine.vhost(), {"5000": backends[:1]}) is True
     assert machine.get() == (200, str(backends[0].port))
     assert machine.get(host="unknown.example") == (0, "")
 
 
 def test_change_of_upstreams_needs_no_reload(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     workers = machine.workers()
-    assert machine.proxy.apply(machine.vhost(), {5000: backends[1:]}) is False
+    assert machine.proxy.apply(machine.vhost(), {"5000": backends[1:]}) is False
     answers = {machine.get()[1] for _ in range(20)}
     assert answers == {str(upstream.port) for upstream in backends[1:]}
     assert machine.workers() == workers
 
 
 def test_fifty_switches_under_load_lose_no_request(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:2]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:2]})
     load = subprocess.Popen(
         ["wrk", "-t1", "-c32", "-d4s", "-H", "Host: shop.localhost", f"http://127.0.0.1:{machine.port}/"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     for turn in range(50):
-        machine.proxy.set_upstreams("shop", {5000: backends[:2] if turn % 2 else backends[2:]})
+        machine.proxy.set_upstreams("shop", {"5000": backends[:2] if turn % 2 else backends[2:]})
         time.sleep(0.05)
     assert load.poll() is None, "the load ended before the switches"
     report, _ = load.communicate()
@@ -226,11 +227,11 @@ def test_fifty_switches_under_load_lose_no_request(machine: Machine, backends: t
 
 
 def test_removed_upstream_gets_no_request_over_its_idle_connections(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     connection = http.client.HTTPConnection("127.0.0.1", machine.port)
     answers = []
     for upstream in (backends[0], backends[1], backends[0], backends[2]):
-        machine.proxy.set_upstreams("shop", {5000: [upstream]})
+        machine.proxy.set_upstreams("shop", {"5000": [upstream]})
         connection.request("GET", "/", headers={"Host": "shop.localhost"})
         answers.append(connection.getresponse().read().decode())
     connection.close()
@@ -245,14 +246,14 @@ def test_in_flight_counts_slow_requests_through_a_reload(machine: Machine) -> No
         answer(stream, head)
 
     with Backend(serve) as slow:
-        machine.proxy.apply(machine.vhost(), {5000: [slow.upstream]})
+        machine.proxy.apply(machine.vhost(), {"5000": [slow.upstream]})
         threads = [threading.Thread(target=machine.get) for _ in range(7)]
         for thread in threads:
             thread.start()
         wait_until("all requests are in flight", lambda: machine.proxy.in_flight("shop", slow.upstream) == 7)
-        machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {5000: [slow.upstream]})
+        machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {"5000": [slow.upstream]})
         assert machine.proxy.in_flight("shop", slow.upstream) == 7
-        machine.proxy.set_upstreams("shop", {5000: []})
+        machine.proxy.set_upstreams("shop", {"5000": []})
         assert machine.get()[0] == 502
         assert machine.proxy.in_flight("shop", slow.upstream) == 7
         release.set()
@@ -264,7 +265,7 @@ def test_in_flight_counts_slow_requests_through_a_reload(machine: Machine) -> No
 def test_requests_of_a_killed_worker_are_not_in_flight(machine: Machine) -> None:
     release = threading.Event()
     with Backend(lambda stream, head: release.wait(20)) as slow:
-        machine.proxy.apply(machine.vhost(), {5000: [slow.upstream]})
+        machine.proxy.apply(machine.vhost(), {"5000": [slow.upstream]})
         threads = [threading.Thread(target=machine.get) for _ in range(6)]
         for thread in threads:
             thread.start()
@@ -279,7 +280,7 @@ def test_requests_of_a_killed_worker_are_not_in_flight(machine: Machine) -> None
 
 def test_request_goes_to_another_container_when_one_refuses(machine: Machine, backends: tuple[Upstream, ...]) -> None:
     gone = nobody()
-    machine.proxy.apply(machine.vhost(), {5000: [gone, backends[0], nobody()]})
+    machine.proxy.apply(machine.vhost(), {"5000": [gone, backends[0], nobody()]})
     assert {machine.get(method=method, body="x")[0] for method in ("GET", "POST") for _ in range(10)} == {200}
     wait_until("none is in flight", lambda: not any(machine.proxy.in_flight("shop", u) for u in (gone, backends[0])))
 
@@ -289,7 +290,7 @@ def test_request_with_effects_is_never_sent_twice(machine: Machine) -> None:
         pass
 
     with Backend(hang_up) as first, Backend(hang_up) as second:
-        machine.proxy.apply(machine.vhost(), {5000: [first.upstream, second.upstream]})
+        machine.proxy.apply(machine.vhost(), {"5000": [first.upstream, second.upstream]})
         assert machine.get(method="POST", body="x")[0] == 502
         assert len(first.requests) + len(second.requests) == 1
         both = (first.upstream, second.upstream)
@@ -297,15 +298,58 @@ def test_request_with_effects_is_never_sent_twice(machine: Machine) -> None:
 
 
 def test_without_upstreams_the_error_page_answers_and_tries_again(machine: Machine) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: []})
+    machine.proxy.apply(machine.vhost(), {"5000": []})
     status, text = machine.get()
     assert status == 502
     assert '<meta http-equiv="refresh"' in text
 
 
+def test_a_backend_where_nothing_should_run_says_so(machine: Machine, backends: tuple[Upstream, ...]) -> None:
+    for method in ("GET", "POST", "HEAD"):
+        machine.proxy.apply(machine.vhost(), {})
+        status, text = machine.get(method=method)
+        assert status == 503
+        assert ("Switched off" in text) == (method != "HEAD")
+        machine.proxy.set_upstreams("shop", {"5000": backends[:1]})
+        assert machine.get(method=method)[0] == 200
+
+
+def test_process_types_answer_at_their_names_ports_and_paths(machine: Machine, backends: tuple[Upstream, ...]) -> None:
+    shop, other_port = machine.vhost(), free_port()
+    vhost = replace(
+        shop,
+        ports=(
+            *shop.ports, PortMap(scheme="http", host=machine.port, container=5000, process="web-admin"),
+            PortMap(scheme="http", host=other_port, container=9000, process="api"),
+        ),
+        own_domains=(("web-admin", ("admin.shop.localhost",)),),
+        paths=(PathRoute(path="/api", backend=Route(process="api", port=9000)),),
+    )  # fmt: skip
+    web, admin, api, _ = backends
+    machine.proxy.apply(vhost, {"5000": [web], "web-admin:5000": [admin], "api:9000": [api]})
+    assert machine.get() == (200, str(web.port))
+    assert machine.get(host="admin.shop.localhost") == (200, str(admin.port))
+    assert machine.get("/api") == machine.get("/api/v1") == (200, str(api.port))
+    assert machine.get("/apis") == (200, str(web.port))
+    machine.port = other_port
+    assert machine.get() == (200, str(api.port))
+
+
+def test_a_path_can_be_hidden_from_the_process(machine: Machine) -> None:
+    def echo(stream: socket.socket, head: bytes) -> None:
+        said = head.split()[1]
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+
+    with Backend(echo) as api:
+        for strips, seen in ((True, ("/", "/v1?a=b")), (False, ("/api", "/api/v1?a=b"))):
+            path = PathRoute(path="/api", backend=Route(process="api", port=9000), strips_prefix=strips)
+            machine.proxy.apply(replace(machine.vhost(), paths=(path,)), {"api:9000": [api.upstream]})
+            assert (machine.get("/api")[1], machine.get("/api/v1?a=b")[1]) == seen
+
+
 def test_headers_say_who_asked_for_what(machine: Machine) -> None:
     with Backend(answer) as backend:
-        machine.proxy.apply(machine.vhost(), {5000: [backend.upstream]})
+        machine.proxy.apply(machine.vhost(), {"5000": [backend.upstream]})
         machine.get("/path?a=b")
     line, *headers = backend.requests[0].decode().split("\r\n")
     found = dict(header.split(": ", 1) for header in headers if header)
@@ -331,7 +375,7 @@ def test_websocket_is_passed_through_and_counted(machine: Machine) -> None:
             stream.sendall(piece)
 
     with Backend(echo) as backend:
-        machine.proxy.apply(machine.vhost(), {5000: [backend.upstream]})
+        machine.proxy.apply(machine.vhost(), {"5000": [backend.upstream]})
         with socket.create_connection(("127.0.0.1", machine.port)) as client:
             client.sendall(
                 b"GET /chat HTTP/1.1\r\nHost: shop.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -345,20 +389,20 @@ def test_websocket_is_passed_through_and_counted(machine: Machine) -> None:
 
 
 def test_invalid_property_is_refused_and_the_old_vhost_serves(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     before = machine.proxy.show("shop")
     with pytest.raises(InvalidSetting):
-        machine.proxy.apply(machine.vhost(proxy_read_timeout="1s; } server { listen 81"), {5000: backends[1:2]})
+        machine.proxy.apply(machine.vhost(proxy_read_timeout="1s; } server { listen 81"), {"5000": backends[1:2]})
     assert machine.proxy.show("shop") == before
     assert machine.get() == (200, str(backends[0].port))
 
 
 def test_refused_configuration_comes_back_byte_for_byte(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     files = {file: file.read_bytes() for file in (machine.base / "etc").rglob("*") if file.is_file()}
     workers = machine.workers()
     with pytest.raises(RoutingFailed) as failure:  # nginx wants at least two buffers; no pattern knows all such rules
-        machine.proxy.apply(machine.vhost(proxy_buffers="1 4k"), {5000: backends[1:2]})
+        machine.proxy.apply(machine.vhost(proxy_buffers="1 4k"), {"5000": backends[1:2]})
     assert "proxy_buffers" in "\n".join(failure.value.output)
     assert {file: file.read_bytes() for file in (machine.base / "etc").rglob("*") if file.is_file()} == files
     assert machine.get() == (200, str(backends[0].port))
@@ -366,21 +410,21 @@ def test_refused_configuration_comes_back_byte_for_byte(machine: Machine, backen
 
 
 def test_port_of_another_program_is_refused(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     before = machine.proxy.show("shop")
     with socket.create_server(("", 0)) as other:
         taken = other.getsockname()[1]
         vhost = Vhost(app="shop", domains=("shop.localhost",), ports=(PortMap(scheme="http", host=taken, container=5000),))
         with pytest.raises(RoutingFailed, match=f"Port {taken} of this machine is in use"):
-            machine.proxy.apply(vhost, {5000: backends[:1]})
+            machine.proxy.apply(vhost, {"5000": backends[:1]})
     assert machine.proxy.show("shop") == before
     assert machine.get()[0] == 200
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])
 def test_routes_are_right_after_nginx_was(how: str, machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
-    machine.proxy.set_upstreams("shop", {5000: backends[1:2]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
+    machine.proxy.set_upstreams("shop", {"5000": backends[1:2]})
     if how == "restarted":
         pid = machine.nginx_pid()
         os.kill(pid, signal.SIGTERM)
@@ -391,17 +435,17 @@ def test_routes_are_right_after_nginx_was(how: str, machine: Machine, backends: 
     machine.start_nginx()
     assert machine.get() == (200, str(backends[1].port))
     wait_until("none is in flight", lambda: machine.proxy.in_flight("shop", backends[1]) == 0)
-    assert machine.proxy.apply(machine.vhost(), {5000: backends[2:3]}) is False
+    assert machine.proxy.apply(machine.vhost(), {"5000": backends[2:3]}) is False
     assert machine.get() == (200, str(backends[2].port))
 
 
 def test_apply_heals_what_a_crash_left_unread(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     text = machine.proxy.show("shop")
-    machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {"5000": backends[:1]})
     (machine.base / "etc" / "vhosts" / "shop.conf").write_text(text)  # written, and then the power of the program went
     (machine.base / "etc" / "generation").write_text('set $paas_generation "0";\n')
-    assert machine.proxy.apply(machine.vhost(), {5000: backends[:1]}) is True
+    assert machine.proxy.apply(machine.vhost(), {"5000": backends[:1]}) is True
 
 
 def test_two_processes_may_apply_at_once(machine: Machine, backends: tuple[Upstream, ...]) -> None:
@@ -409,7 +453,7 @@ def test_two_processes_may_apply_at_once(machine: Machine, backends: tuple[Upstr
 
     def apply(app: str) -> None:
         try:
-            NginxProxy(paths=machine.paths, settings=machine.settings).apply(machine.vhost(app), {5000: backends[:1]})
+            NginxProxy(paths=machine.paths, settings=machine.settings).apply(machine.vhost(app), {"5000": backends[:1]})
         except BaseException as exc:
             failures.append(exc)
 
@@ -423,8 +467,8 @@ def test_two_processes_may_apply_at_once(machine: Machine, backends: tuple[Upstr
 
 
 def test_remove_stops_serving_and_may_be_repeated(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
-    machine.proxy.apply(machine.vhost("blog"), {5000: backends[1:2]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
+    machine.proxy.apply(machine.vhost("blog"), {"5000": backends[1:2]})
     machine.proxy.remove("shop")
     machine.proxy.remove("shop")
     assert machine.get() == (0, "")
@@ -434,7 +478,7 @@ def test_remove_stops_serving_and_may_be_repeated(machine: Machine, backends: tu
 
 
 def test_change_of_container_port_loses_no_request(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     statuses: set[int] = set()
     is_over = threading.Event()
 
@@ -455,17 +499,17 @@ def test_change_of_container_port_loses_no_request(machine: Machine, backends: t
 def test_sync_serves_exactly_what_is_wanted_and_leaves_out_what_nginx_refuses(
     machine: Machine, backends: tuple[Upstream, ...]
 ) -> None:
-    machine.proxy.apply(machine.vhost("old"), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost("old"), {"5000": backends[:1]})
     machine.kill_nginx()
     said = machine.proxy.sync({
-        "shop": (machine.vhost(), {5000: backends[:1]}),
-        "blog": (machine.vhost("blog", proxy_buffers="1 4k"), {5000: backends[1:2]}),
-        "wiki": (machine.vhost("wiki", nonsense="1"), {5000: backends[2:3]}),
+        "shop": (machine.vhost(), {"5000": backends[:1]}),
+        "blog": (machine.vhost("blog", proxy_buffers="1 4k"), {"5000": backends[1:2]}),
+        "wiki": (machine.vhost("wiki", nonsense="1"), {"5000": backends[2:3]}),
     })  # fmt: skip
     assert machine.get() == (200, str(backends[0].port))
     assert machine.get(host="old.localhost") == (0, "")
     assert sorted(line.partition(":")[0] for line in said if line.startswith("left out")) == ["left out blog", "left out wiki"]
-    assert machine.proxy.sync({"shop": (machine.vhost(), {5000: backends[3:]})}) == ()
+    assert machine.proxy.sync({"shop": (machine.vhost(), {"5000": backends[3:]})}) == ()
     assert machine.get() == (200, str(backends[3].port))
 
 
@@ -474,7 +518,7 @@ def test_default_server_of_others_stays_theirs(machine: Machine, backends: tuple
         f"server_names_hash_bucket_size 128;\nserver {{ listen {machine.port} default_server; return 200 theirs; }}\n"
     )
     machine.start_nginx()
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     assert machine.get() == (200, str(backends[0].port))
     assert machine.get(host="unknown.example") == (200, "theirs")
 
@@ -483,18 +527,18 @@ def test_nginx_that_does_not_read_our_files_yet_is_told_to(machine: Machine, bac
     main = Path(machine.settings.nginx_main)
     main.write_text(main.read_text().replace(f"include {machine.base}/etc/*.conf", f"include {machine.base}/conf.d/*.conf"))
     with pytest.raises(RoutingFailed, match="nginx does not read .*/etc/paas.conf") as failure:
-        machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+        machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     assert f"include {machine.base}/etc/*.conf;" in failure.value.remedy
     (machine.base / "conf.d").mkdir()
     machine.start_nginx()
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     assert machine.get() == (200, str(backends[0].port))
 
 
 def test_error_pages_are_readable_with_a_strict_umask(machine: Machine) -> None:
     before = os.umask(0o077)
     try:
-        machine.proxy.apply(machine.vhost(), {5000: []})
+        machine.proxy.apply(machine.vhost(), {"5000": []})
     finally:
         os.umask(before)
     assert "Not available right now" in machine.get()[1]
@@ -502,15 +546,15 @@ def test_error_pages_are_readable_with_a_strict_umask(machine: Machine) -> None:
 
 def test_three_hundred_vhosts_with_long_names(machine: Machine, backends: tuple[Upstream, ...]) -> None:
     name = "a-rather-long-name-of-an-app-that-fills-a-bucket-of-nginx-hash"
-    wanted = {f"{name[:50]}{n}": (machine.vhost(f"{name[:50]}{n}"), {5000: backends[:1]}) for n in range(300)}
+    wanted = {f"{name[:50]}{n}": (machine.vhost(f"{name[:50]}{n}"), {"5000": backends[:1]}) for n in range(300)}
     assert len(machine.proxy.sync(wanted)) >= 300
     assert machine.get(host=f"{name[:50]}299.localhost")[0] == 200
-    assert machine.proxy.apply(machine.vhost(), {5000: backends[1:2]}) is True
+    assert machine.proxy.apply(machine.vhost(), {"5000": backends[1:2]}) is True
     assert machine.get() == (200, str(backends[1].port))
 
 
 def test_only_root_reaches_the_control_socket(machine: Machine, backends: tuple[Upstream, ...]) -> None:
-    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     ask = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(machine.paths.proxy_socket)!r})"
     assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
     as_worker = ["setpriv", "--reuid", "www-data", "--clear-groups", "/usr/bin/python3", "-c", ask]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from paas.errors import InvalidInput, InvalidSetting
-from paas.model.route import PortMap, Upstream, Vhost
+from paas.model.route import Backend, PathRoute, PortMap, Upstream, Vhost
 from paas.proxies.nginx.properties import PROPERTIES, directives_for, effective_properties, parse_property
 from paas.proxies.nginx.render import Places, Renderer
-from paas.proxies.nginx.upstreams import upstream_text, with_missing_ports
+from paas.proxies.nginx.upstreams import upstream_text, with_missing_backends
 
 ROOT = Path(__file__).parents[4]
 EXPECTED = ROOT / "tests" / "data" / "vhosts"
@@ -40,6 +40,18 @@ CASES = {
         ports=(PortMap(scheme="http", host=80, container=5000), PortMap(scheme="http", host=8080, container=9000)),
         properties=(
             ("client-max-body-size", "50m"), ("proxy-buffers", "8 32k"), ("x-forwarded-proto-value", "$http_x_forwarded_proto"),
+        ),
+    ),
+    "process-types": vhost(
+        ports=(
+            PortMap(scheme="http", host=80, container=5000),
+            PortMap(scheme="http", host=80, container=5000, process="web-admin"),
+            PortMap(scheme="http", host=8080, container=9000, process="api"),
+        ),
+        own_domains=(("web-admin", ("admin.shop.example.com",)),),
+        paths=(
+            PathRoute(path="/api", backend=Backend(process="api", port=9000), strips_prefix=True),
+            PathRoute(path="/live/", backend=Backend(process="live", port=5000)),
         ),
     ),
 }
@@ -85,6 +97,10 @@ def test_hash_sizes_are_set_only_if_nobody_else_does() -> None:
         vhost(domains=("$host",)),
         vhost(domains=("a.b\nserver_name c",)),
         vhost(ports=(PortMap(scheme="http", host=80, container=1), PortMap(scheme="http", host=80, container=2))),
+        vhost(ports=(PortMap(scheme="http", host=80, container=1, process="a; }"),)),
+        vhost(paths=(PathRoute(path="/a {", backend=Backend(port=1)),)),
+        vhost(paths=(PathRoute(path="/a/../b", backend=Backend(port=1)),)),
+        vhost(own_domains=(("web", ("a; return 200",)),)),
     ],
 )
 def test_what_is_no_name_never_gets_into_a_file(broken: Vhost) -> None:
@@ -120,17 +136,17 @@ def test_an_empty_value_is_the_default() -> None:
 
 
 def test_upstreams_are_one_line_for_each_peer() -> None:
-    upstreams = {9000: [], 5000: [Upstream(address="10.0.0.3", port=5000), Upstream(address="10.0.0.2", port=5000)]}
-    assert upstream_text(upstreams) == "5000 10.0.0.3:5000\n5000 10.0.0.2:5000\n"
+    upstreams = {"9000": [], "5000": [Upstream(address="10.0.0.3", port=5000), Upstream(address="10.0.0.2", port=5000)]}
+    assert upstream_text(upstreams) == "5000 10.0.0.3:5000\n5000 10.0.0.2:5000\n9000 none\n"
 
 
 def test_what_is_no_address_never_gets_into_memory() -> None:
     with pytest.raises(ValueError):
-        upstream_text({5000: [Upstream(address="10.0.0.2\n9000 10.0.0.9", port=1)]})
+        upstream_text({"5000": [Upstream(address="10.0.0.2\n9000 10.0.0.9", port=1)]})
 
 
 def test_ports_that_only_the_old_vhost_knows_are_kept_meanwhile() -> None:
-    assert with_missing_ports("8000 10.0.0.5:8000\n", "5000 10.0.0.2:5000\n8000 10.0.0.2:8000\n") == (
+    assert with_missing_backends("8000 10.0.0.5:8000\n", "5000 10.0.0.2:5000\n8000 10.0.0.2:8000\n") == (
         "8000 10.0.0.5:8000\n5000 10.0.0.2:5000\n"
     )
 
