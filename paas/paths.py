@@ -90,6 +90,14 @@ class Paths:
     def locks(self) -> Path:
         return self.run / "locks"
 
+    def app_lock(self, app: str) -> Path:
+        """Return the lock that is the app's turn."""
+        return self.locks / f"{app}.lock"
+
+    def app_queue(self, app: str) -> Path:
+        """Return where the pushes that wait for the app's turn stand."""
+        return self.run / "queue" / app
+
     @property
     def work(self) -> Path:
         return self.root / "work"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from paas.cli.common import format_option, print_json
+from paas.cli.properties import set_command
 from paas.cli.readable import local_time, table
 from paas.context import Context
 from paas.errors import InvalidInput, NotFound
@@ -85,4 +86,4 @@ def _took(build: Build) -> str:
     return f"{build.finished_at - build.started_at:.1f} s" if build.finished_at else ""
 
 
-COMMANDS: tuple[click.Command, ...] = (list_builds, output, info)
+COMMANDS: tuple[click.Command, ...] = (list_builds, output, info, set_command("builds"))

@@ -12,6 +12,7 @@ import click
 
 from paas.context import Context
 from paas.deploy import config
+from paas.deploy.config import Outcome
 from paas.errors import InvalidInput, NotFound, UsageError
 from paas.model.env import parse_assignments, parse_key
 
@@ -37,9 +38,9 @@ def set_vars(ctx: Context, words: tuple[str, ...], no_restart: bool, is_global: 
     for key in changes:
         ctx.output.detail(f"{key}: ***")
     if is_global:
-        config.set_global(ctx, changes)
-    elif not config.set_config(ctx, app, changes, restart=not no_restart):
-        ctx.output.detail("nothing changed")
+        _say(ctx, config.set_global(ctx, changes))
+    else:
+        _say(ctx, config.set_config(ctx, app, changes, restart=not no_restart))
 
 
 @click.command("config:unset")
@@ -56,9 +57,9 @@ def unset_vars(ctx: Context, words: tuple[str, ...], no_restart: bool, is_global
     for key in keys:
         ctx.output.step(f"Unsetting {key}")
     if is_global:
-        config.unset_global(ctx, keys)
-    elif not config.unset_config(ctx, app, keys, restart=not no_restart):
-        ctx.output.detail("nothing changed")
+        _say(ctx, config.unset_global(ctx, keys))
+    else:
+        _say(ctx, config.unset_config(ctx, app, keys, restart=not no_restart))
 
 
 @click.command("config:get")
@@ -123,6 +124,13 @@ def render(values: Mapping[str, str], style: str) -> str:
     if style == "shell":
         return " ".join(quoted)
     return "\n".join(quoted if style in ("dotenv", "envfile") else [f"export {line}" for line in quoted])
+
+
+def _say(ctx: Context, outcome: Outcome) -> None:
+    if outcome is Outcome.UNCHANGED:
+        ctx.output.detail("nothing changed")
+    elif outcome is Outcome.RECORDED:
+        ctx.output.detail("takes effect with the next release")
 
 
 def _split(words: tuple[str, ...], is_global: bool) -> tuple[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ import click
 from paas.cli.common import report_command
 from paas.context import Context
 from paas.deploy import routes
+from paas.deploy.retention import RETENTION
 from paas.errors import InvalidSetting, UsageError
 from paas.proxies.nginx import properties as nginx
 
@@ -44,6 +45,17 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     },
     "app-json": {
         "appjson-path": Property(doc="where app.json is", check=_PATH, example="deploy/app.json", default="app.json"),
+    },
+    "builds": {
+        "queue": Property(
+            doc="which of several pushes that wait are deployed", check=_matching("newest|all"), example="all", default="newest"),
+        "retention": Property(
+            doc="deploys whose log and record are kept", check=_matching(r"[1-9]\d{0,4}"), example="50", default=str(RETENTION)),
+    },
+    "releases": {
+        "keep": Property(
+            doc="releases whose images are kept for rollback", check=_matching(r"[1-9]\d{0,4}"), example="20",
+            setting="releases_keep"),
     },
     "git": {
         "deploy-branch": Property(doc="branch whose push deploys", check=_NAME, example="main"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from paas.cli.common import format_option, print_json, print_report
+from paas.cli.properties import properties_report, set_command
 from paas.cli.readable import local_time, table
 from paas.context import Context
 from paas.deploy.intent import deployed_release
@@ -79,4 +80,4 @@ def _described(release: Release) -> dict[str, object]:
     }  # fmt: skip
 
 
-COMMANDS: tuple[click.Command, ...] = (list_releases, info, diff)
+COMMANDS: tuple[click.Command, ...] = (list_releases, info, diff, set_command("releases"), properties_report("releases"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,93 +9,44 @@ from paas.builders import Builder, BuildRequest
 from paas.context import Context
 from paas.deploy.environment import wanted_config
 from paas.deploy.limits import build_limits
-from paas.errors import BuildFailed, InvalidFile, PaasError
+from paas.errors import BuildFailed, InvalidFile
 from paas.model.app import App
 from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
 from paas.model.process import ProcessType, parse_procfile
-from paas.model.release import Build, BuildResult, BuildStatus
+from paas.model.release import Build, BuildResult
 from paas.model.source import Source
-from paas.output import DETAIL, WARNING, Output
 
 
-def build_source(ctx: Context, app: App, source: Source, *, cause: str) -> Build:
-    """Build the app's image and record it. The caller holds the app's turn.
+def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build:
+    """Build the app's image and note it in the record of the deploy. The caller holds the app's turn.
 
-    Raises InvalidFile before anything is built, BuildFailed when no image comes out; the ledger says so in either case.
+    Raises InvalidFile before anything is built, BuildFailed when no image comes out.
     """
-    close_interrupted(ctx, app)
-    build = ctx.state.builds.start(app.name, ctx.identity.name, cause, source.revision, ctx.now())
-    with recorded(ctx, build):
-        properties = ctx.state.properties.merged(app.name)
-        source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
-        procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
-        app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
-        added_config = wanted_config(ctx, app, app_json)
-        builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
-        builder.validate(source.tree)
-        ctx.output.step(f"Building {app.name} from {builder.name}")
-        result = builder.build(
-            BuildRequest(
-                app=app.name,
-                tenant=app.tenant,
-                source=source,
-                cache=ctx.paths.app_cache(app.name),
-                output=ctx.output,
-                env={**ctx.state.config.merged(app.name), **added_config},
-                options=properties,
-                limits=build_limits(properties, ctx.settings),
-                timeout_s=ctx.settings.build_timeout_s,
-            )
+    properties = ctx.state.properties.merged(app.name)
+    source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
+    procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
+    app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
+    added_config = wanted_config(ctx, app, app_json)
+    builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
+    builder.validate(source.tree)
+    ctx.output.step(f"Building {app.name} from {builder.name}")
+    result = builder.build(
+        BuildRequest(
+            app=app.name,
+            tenant=app.tenant,
+            source=source,
+            cache=ctx.paths.app_cache(app.name),
+            output=ctx.output,
+            env={**ctx.state.config.merged(app.name), **added_config},
+            options=properties,
+            limits=build_limits(properties, ctx.settings),
+            timeout_s=ctx.settings.build_timeout_s,
         )
-        processes = merged_processes(result.processes, procfile)
-        result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
-        require_processes(app, result)
-        return replace(ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now(), result), added_config=added_config)
-
-
-def close_interrupted(ctx: Context, app: App) -> None:
-    """Mark builds that a dead command left running as abandoned. The caller holds the app's turn."""
-    for build in ctx.state.builds.list(app.name):
-        if build.status is BuildStatus.RUNNING:
-            ctx.state.builds.finish(build.id, BuildStatus.ABANDONED, ctx.now(), None)
-
-
-@contextlib.contextmanager
-def recorded(ctx: Context, build: Build) -> Iterator[None]:
-    """Write the build's log, and its failure into the log and the ledger."""
-    with build_log(ctx.output, ctx.paths.build_log(build.id)) as log:
-        try:
-            yield
-        except BaseException as exc:
-            for line in failure_lines(exc):
-                log(line)
-            is_cancelled = isinstance(exc, KeyboardInterrupt)
-            status = BuildStatus.CANCELLED if is_cancelled else BuildStatus.FAILED
-            ctx.state.builds.finish(build.id, status, ctx.now(), None)
-            raise
-
-
-@contextlib.contextmanager
-def build_log(output: Output, file: Path) -> Iterator[Callable[[str], None]]:
-    """Copy all progress to the log file while this lasts; yields what writes a line to the file alone."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", buffering=1) as stream:
-
-        def write(line: str) -> None:
-            stream.write(line + "\n")
-
-        output.add_sink(write)
-        try:
-            yield write
-        finally:
-            output.remove_sink(write)
-
-
-def failure_lines(exc: BaseException) -> tuple[str, ...]:
-    """Return how a failure stands in the build's log."""
-    if not isinstance(exc, PaasError):
-        return (f"{WARNING}{type(exc).__name__}: {exc}",)
-    return (*(DETAIL + line for line in exc.output), WARNING + exc.message, DETAIL + exc.remedy)
+    )
+    processes = merged_processes(result.processes, procfile)
+    result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
+    require_processes(app, result)
+    return replace(ctx.state.builds.note_image(deploy.id, result), added_config=added_config)
 
 
 def pick_builder(ctx: Context, tree: Path, selected: str) -> Builder:

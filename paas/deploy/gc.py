@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from paas.context import Context
-from paas.model.release import ReleaseStatus
-
-#: Logs of so many builds are kept for each app (Dokku keeps 20).
-BUILDS_KEEP = 20
+from paas.deploy.retention import kept_releases, prune_deploys
 
 
 def kept_images(ctx: Context) -> frozenset[str]:
-    """Return the images of every app's current release and of its newest ones that served, before and after predeploy."""
-    kept: set[str] = set()
+    """Return the images of every app's kept releases, before and after predeploy, and of deploys under way."""
+    kept = {build.image for build in ctx.state.builds.running() if build.image}
     for app in ctx.state.apps.list():
-        releases = sorted(ctx.state.releases.list(app.name), key=lambda r: r.version, reverse=True)
-        useful = [r for r in releases if r.status is not ReleaseStatus.FAILED]
-        in_use = [r for r in releases if r.status in (ReleaseStatus.CURRENT, ReleaseStatus.PENDING)]
         built = {build.id: build.image for build in ctx.state.builds.list(app.name)}
-        for release in (*useful[: ctx.settings.releases_keep], *in_use):
+        for release in kept_releases(ctx, app.name):
             kept |= {release.image, built.get(release.build_id) or release.image}
     return frozenset(kept)
 
 
 def collect(ctx: Context) -> tuple[str, ...]:
-    """Remove images that nothing keeps and logs of old builds; return the images that went."""
+    """Remove images that nothing keeps and records of old deploys; return the images that went."""
     for app in ctx.state.apps.list():
-        builds = sorted(ctx.state.builds.list(app.name), key=lambda b: b.id, reverse=True)
-        for build in builds[BUILDS_KEEP:]:
-            ctx.paths.build_log(build.id).unlink(missing_ok=True)
+        prune_deploys(ctx, app.name)
     return ctx.engine.prune_images(kept_images(ctx))

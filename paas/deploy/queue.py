@@ -1,4 +1,4 @@
-"""One change at a time for each app: whoever comes second waits and is told for whom."""
+"""One change at a time for each app: whoever comes second waits and is told for whom. Deploys also mind the lock of the app."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 
 from paas.context import Context
+from paas.errors import Conflict
 from paas.host.files import LockHolder, flock
+from paas.model.app import App
 
 
 @contextlib.contextmanager
@@ -16,14 +18,31 @@ def app_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterato
 
     The kernel gives the turn back when the holder dies. Raises Conflict if it is taken and not `wait`.
     """
-
-    def say_waiting(holder: LockHolder | None) -> None:
-        if holder is None:
-            ctx.output.step(f"Waiting for another command on {app}")
-            return
-        since = time.strftime("%H:%M:%S", time.localtime(holder.since))
-        ctx.output.step(f"Waiting: {app} is busy with {holder.what} since {since}")
-
-    lock = ctx.paths.locks / f"{app}.lock"
-    with flock(lock, what=f"{what} by {ctx.identity.name}", wait=wait, on_wait=say_waiting):
+    holder = f"{what} by {ctx.identity.name}"
+    with flock(ctx.paths.app_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
         yield
+
+
+@contextlib.contextmanager
+def deploy_turn(ctx: Context, app_name: str, what: str) -> Iterator[App]:
+    """Hold the app's turn for a deploy; yields the app as it is then. Raises NotFound, Conflict for an app that is locked."""
+    refuse_locked(ctx.state.apps.get(app_name))  # whoever must not deploy need not wait to hear it
+    with app_turn(ctx, app_name, what):
+        app = ctx.state.apps.get(app_name)
+        refuse_locked(app)
+        yield app
+
+
+def refuse_locked(app: App, *, remedy: str = "") -> None:
+    """Raise Conflict when somebody locked the app against deploys (`apps:lock`)."""
+    if app.is_locked:
+        raise Conflict(f"Deploys of {app.name} are locked", remedy=remedy or f"run: paas apps:unlock {app.name}")
+
+
+def say_waiting(ctx: Context, app: str, holder: LockHolder | None) -> None:
+    """Tell whoever waits for whom."""
+    if holder is None:
+        ctx.output.step(f"Waiting for another command on {app}")
+        return
+    since = time.strftime("%H:%M:%S", time.localtime(holder.since))
+    ctx.output.step(f"Waiting: {app} is busy with {holder.what} since {since}")

@@ -7,17 +7,19 @@ then refuse one that waited in the queue, because the branch is no longer where 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import build, release, rollout
-from paas.deploy.queue import app_turn
+from paas.deploy.pushes import newest_wins, push_turn
+from paas.deploy.queue import deploy_turn, refuse_locked
+from paas.deploy.record import recorded
 from paas.errors import Conflict, InvalidInput
 from paas.host import git
 from paas.host.files import remove_tree
 from paas.model.app import App
-from paas.model.release import Build, Release, config_diff
+from paas.model.release import Build, BuildKind, Release, config_diff
 from paas.model.source import RefUpdate, Source
 
 #: Branches that become the deploy branch when they are pushed first (Dokku: the first pushed branch).
@@ -34,42 +36,47 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate]) -> RefUpd
     if update is None:
         _explain_no_deploy(ctx, app, updates)
         return None
-    repo = ctx.paths.repo(app.name)
-    with app_turn(ctx, app.name, "git push"):
+    refuse_locked(app)
+    with push_turn(ctx, app.name, "git push", newest_wins=newest_wins(ctx, app.name)):
         app = ctx.state.apps.get(app_name)
-        _refuse_locked(app)
-        present = git.resolve(repo, update.ref)
-        _refuse_overtaken(repo, update, present)
-        if not app.deploy_branch:
-            ctx.output.step(f"Set {update.branch} as deploy-branch")
-        with exported(ctx, app, update.new) as source:
-            live = deploy_source(ctx, app, source, cause="git push")
+        refuse_locked(app)
+        _deploy_update(ctx, app, update)
+        return update
+
+
+def _deploy_update(ctx: Context, app: App, update: RefUpdate) -> None:
+    repo = ctx.paths.repo(app.name)
+    present = git.resolve(repo, update.ref)
+    _refuse_overtaken(repo, update, present)
+    if not app.deploy_branch:
+        ctx.output.step(f"Set {update.branch} as deploy-branch")
+
+    def move_branch() -> None:
         git.move_branch(repo, update.ref, update.new, expected=present)
         ctx.state.apps.set_deploy_branch(app.name, update.branch)
-        rollout.follow_up(ctx, app, live)
-        return update
+
+    with exported(ctx, app, update.new) as source:
+        deploy_source(ctx, app, source, cause="git push", afterwards=move_branch)
 
 
 def rebuild(ctx: Context, app_name: str) -> Release:
     """Build and deploy the deployed revision again (`ps:rebuild`)."""
-    with app_turn(ctx, app_name, "ps:rebuild"):
-        app = ctx.state.apps.get(app_name)
-        _refuse_locked(app)
+    with deploy_turn(ctx, app_name, "ps:rebuild") as app:
         current = ctx.state.releases.current(app.name)
         revision = current.revision if current else git.resolve(ctx.paths.repo(app.name), app.deploy_branch or "HEAD")
         if not revision:
             raise Conflict(f"App {app.name} has not been deployed", remedy=f"git push paas {app.deploy_branch or 'master'}")
         with exported(ctx, app, revision) as source:
-            live = deploy_source(ctx, app, source, cause="ps:rebuild")
-        return rollout.follow_up(ctx, app, live)
-
-
-def deploy_source(ctx: Context, app: App, source: Source, *, cause: str) -> Release:
-    """Take a tree all the way: build, release, go live. The caller holds the app's turn, and calls `rollout.follow_up`."""
-    built = build.build_source(ctx, app, source, cause=cause)
-    new = release.create_release(ctx, app, built, cause=cause)
-    rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built))
-    return new
+            return deploy_source(ctx, app, source, cause="ps:rebuild")
+def deploy_source(
+    ctx: Context, app: App, source: Source, *, cause: str, afterwards: Callable[[], None] | None = None
+) -> Release:
+    """Take a tree all the way: build, release, roll out; `afterwards` as in `rollout.go_live`. The caller holds the turn."""
+    with recorded(ctx, app, BuildKind.BUILD, cause=cause, revision=source.revision) as deploy:
+        built = build.build_source(ctx, app, source, deploy)
+        new = release.create_release(ctx, app, built, cause=cause)
+        rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built), afterwards=afterwards)
+        return rollout.follow_up(ctx, app, new)
 
 
 def _store_added_config(ctx: Context, app: App, built: Build) -> None:
@@ -111,11 +118,6 @@ def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None
             remedy=f"run: paas git:set {app.name} deploy-branch <other branch>",
         )
     return chosen
-
-
-def _refuse_locked(app: App) -> None:
-    if app.is_locked:
-        raise Conflict(f"Deploys of {app.name} are locked", remedy=f"run: paas apps:unlock {app.name}")
 
 
 def _refuse_overtaken(repo: Path, update: RefUpdate, present: str) -> None:

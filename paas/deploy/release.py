@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from paas.context import Context
 from paas.deploy import scripts
 from paas.deploy.intent import deployed_release, formation_of
+from paas.deploy.retention import releases_kept
 from paas.errors import Conflict, NotFound
 from paas.model.app import App
 from paas.model.release import Build, Release, ReleaseStatus, frozen_properties
@@ -18,7 +19,6 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
     Nothing of the old release is touched. Raises TaskFailed.
     """
     ctx.output.step(f"Releasing {app.name}...")
-    close_interrupted(ctx, app)
     release = ctx.state.releases.append(
         app=app.name,
         build_id=build.id,
@@ -44,7 +44,6 @@ def derive_release(
     """Append a release with the image of `base`, another config (or the base's own) and these properties (or the app's)."""
     if properties is None:
         properties = ctx.state.properties.merged(app.name)
-    close_interrupted(ctx, app)
     return ctx.state.releases.append(
         app=app.name,
         build_id=base.build_id,
@@ -62,29 +61,35 @@ def derive_release(
     )
 
 
-def close_interrupted(ctx: Context, app: App) -> None:
-    """Mark releases that a dead command left pending as failed. The caller holds the app's turn, so nobody works on them."""
-    for release in ctx.state.releases.list(app.name):
-        if release.status is ReleaseStatus.PENDING:
-            ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
-
-
 def rollback_target(ctx: Context, app: App, version: int | None) -> Release:
-    """Return the release to go back to: the one named, else the newest superseded one. Raises NotFound, Conflict."""
+    """Return the release to go back to: the one named, else the newest that served before. Raises NotFound, Conflict."""
     current = deployed_release(ctx, app.name)
+    hint = f"see: paas releases:list {app.name}"
     if version is None:
-        earlier = [
-            r for r in ctx.state.releases.list(app.name)
-            if r.version < current.version and r.status in (ReleaseStatus.SUPERSEDED, ReleaseStatus.ROLLED_BACK)
-        ]  # fmt: skip
+        earlier = [r for r in ctx.state.releases.list(app.name) if r.version < current.version and r.status.has_served]
         if not earlier:
-            raise Conflict(f"{app.name} has no earlier release to go back to", remedy=f"see: paas releases:list {app.name}")
-        return max(earlier, key=lambda r: r.version)
-    target = ctx.state.releases.get(app.name, version)
+            raise Conflict(f"{app.name} has no earlier release to go back to", remedy=hint)
+        target = earlier[0]
+    else:
+        target = ctx.state.releases.get(app.name, version)
     if target.version == current.version:
-        raise Conflict(f"v{version} of {app.name} is the current release", remedy=f"see: paas releases:list {app.name}")
-    if target.status is ReleaseStatus.FAILED:
-        raise Conflict(f"v{version} of {app.name} never served: it failed", remedy=f"see: paas releases:list {app.name}")
-    if not target.image:
-        raise NotFound(f"v{version} of {app.name} has no image", remedy=f"see: paas releases:list {app.name}")
+        raise Conflict(f"v{version} of {app.name} is the current release", remedy=hint)
+    if not target.status.has_served:
+        raise Conflict(f"v{target.version} of {app.name} never served: it {_fate(target)}", remedy=hint)
+    _require_image(ctx, app, target)
     return target
+
+
+def _fate(release: Release) -> str:
+    return "failed" if release.status is ReleaseStatus.FAILED else "is not live yet"
+
+
+def _require_image(ctx: Context, app: App, target: Release) -> None:
+    try:
+        ctx.engine.image_entrypoint(target.image)
+    except NotFound as exc:
+        keep = releases_kept(ctx, app.name)
+        raise Conflict(
+            f"The image of v{target.version} of {app.name} is gone: the newest {keep} releases keep theirs",
+            remedy=f"choose one of: paas releases:list {app.name}; or keep more: paas releases:set {app.name} keep {keep * 2}",
+        ) from exc

@@ -13,11 +13,13 @@ from paas.context import Context
 from paas.deploy import hooks, routing, scripts
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
+from paas.deploy.record import mark_failed, note_live
 from paas.errors import PaasError, TaskFailed
+from paas.host.process import uninterrupted
 from paas.model.app import App
 from paas.model.container import Container, process_of
 from paas.model.process import ProcessId
-from paas.model.release import Release, ReleaseStatus
+from paas.model.release import Release
 from paas.schedulers import Deployment
 
 
@@ -27,10 +29,14 @@ def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], 
     return follow_up(ctx, app, release)
 
 
-def go_live(ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None) -> None:
+def go_live(
+    ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None,
+    afterwards: Callable[[], None] | None = None,
+) -> None:
     """Make the release the current one. All or nothing: on any error the old release keeps serving.
 
-    `on_live` records what changes together with the release, in the same transaction.
+    `on_live` records what changes together with the release, in the same transaction; `afterwards` is done right behind it,
+    whoever asks the command to end meanwhile.
     """
     for name, count in ctx.state.apps.formation(app.name).items():
         if count and release.process(name) is None:
@@ -41,14 +47,18 @@ def go_live(ctx: Context, app: App, release: Release, *, on_live: Callable[[], N
         switch_to(ctx, deployment)
         ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
     except BaseException:
-        ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
+        mark_failed(ctx, release)
         raise
-    with ctx.state.transaction():
-        ctx.state.releases.promote(app.name, release.version)
-        if on_live is not None:
-            on_live()
-        ctx.state.apps.set_stopped(app.name, False)
-        ctx.state.events.record(app.name, ctx.identity.name, "deploy", f"v{release.version} {release.cause}", ctx.now())
+    with uninterrupted():
+        with ctx.state.transaction():
+            ctx.state.releases.promote(app.name, release.version, ctx.now())
+            if on_live is not None:
+                on_live()
+            ctx.state.apps.set_stopped(app.name, False)
+            ctx.state.events.record(app.name, ctx.identity.name, "deploy", f"v{release.version} {release.cause}", ctx.now())
+            note_live(ctx, app)
+        if afterwards is not None:
+            afterwards()
 
 
 def follow_up(ctx: Context, app: App, release: Release) -> Release:
@@ -58,6 +68,8 @@ def follow_up(ctx: Context, app: App, release: Release) -> Release:
         hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
     except TaskFailed as exc:
         ctx.output.warn(f"{exc.message}; v{release.version} is live all the same")
+    except KeyboardInterrupt:
+        ctx.output.warn(f"Interrupted; v{release.version} is live all the same")
     announce(ctx, app, release)
     return ctx.state.releases.get(app.name, release.version)
 

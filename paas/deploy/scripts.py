@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from paas.context import Context
 from paas.deploy import tasks
+from paas.deploy.record import mark_failed
 from paas.errors import PaasError, TaskFailed
 from paas.model.app import App
 from paas.model.process import RELEASE, ProcessType
-from paas.model.release import Release, ReleaseStatus
+from paas.model.release import Release
 
 _NOTHING_SWITCHED = "nothing was switched and nothing was stored; fix the task, then repeat the command"
 
@@ -28,7 +29,7 @@ def before_switch(ctx: Context, app: App, release: Release) -> Release:
         _run_release_task(ctx, app, release)
         return release
     except BaseException as exc:
-        ctx.state.releases.mark(app.name, release.version, ReleaseStatus.FAILED)
+        mark_failed(ctx, release)
         if isinstance(exc, TaskFailed):
             raise TaskFailed(exc.message, remedy=_NOTHING_SWITCHED) from exc
         raise
@@ -54,7 +55,8 @@ def _run_predeploy(ctx: Context, app: App, release: Release) -> Release:
     if not command:
         return release
     ctx.output.step(f"Running predeploy task: {command}")
-    built = replace(release, image=ctx.state.builds.get(release.build_id).image)
+    images = {build.id: build.image for build in ctx.state.builds.list(app.name)}
+    built = replace(release, image=images.get(release.build_id) or release.image)
     image = tasks.run_task(ctx, app, built, ProcessType(name="predeploy", command=command), is_committed=True)
     return ctx.state.releases.set_image(app.name, release.version, image)
 

@@ -127,6 +127,21 @@ def flock(
         os.close(descriptor)
 
 
+def held_by(path: Path) -> LockHolder | None:
+    """Return who holds a lock now, None when nobody does. Takes nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return lock_holder(path)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def lock_holder(path: Path) -> LockHolder | None:
     """Return who wrote the lock file last, or None."""
     try:

@@ -16,6 +16,13 @@ FROZEN_TOPICS = ("resource", "docker-options")
 _MAX_DIGITS = 9
 
 
+class BuildKind(StrEnum):
+    """Whether a deploy made an image or took one that was there (config, rollback, limits)."""
+
+    BUILD = "build"
+    DEPLOY = "deploy"
+
+
 class BuildStatus(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -40,20 +47,26 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One build in the ledger. `number` counts per app from 1, `id` is unique on the machine.
+    """One deploy in the ledger, from its first line to its last. `number` counts per app from 1, `id` is unique on the machine.
 
+    `release` is the version that it made, 0 if it did not come to that; `canceled_by` who asked for its end; `pid` the process
+    that works on it, 0 when none does.
     `added_config` is what app.json adds to the app's config. It is not in the ledger: it is stored when a release goes live.
     """
 
     id: int
     app: str
     number: int
+    kind: BuildKind
     status: BuildStatus
     actor: str
     cause: str
     revision: str
     started_at: float
     finished_at: float = 0.0
+    release: int = 0
+    canceled_by: str = ""
+    pid: int = 0
     image: str = ""
     builder: str = ""
     processes: tuple[ProcessType, ...] = ()
@@ -69,12 +82,19 @@ class ReleaseStatus(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled-back"
 
+    @property
+    def has_served(self) -> bool:
+        """Say whether visitors got answers from a release in this state."""
+        return self in (ReleaseStatus.CURRENT, ReleaseStatus.SUPERSEDED, ReleaseStatus.ROLLED_BACK)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """Build + config + formation, numbered per app from 1, append-only. `config` is a snapshot of the app's config vars.
 
     `properties` are those of the app that shape its containers (see FROZEN_TOPICS), as `topic.key`: a rollback brings them back.
+    `diff` names the config vars that changed against the release that was current when this one was made. `live_at` and
+    `ended_at` are 0 until it serves, and until it failed or serves no more.
     """
 
     app: str
@@ -89,6 +109,9 @@ class Release:
     actor: str
     cause: str
     created_at: float
+    live_at: float = 0.0
+    ended_at: float = 0.0
+    diff: tuple[str, ...] = ()
     revision: str = ""
     app_json: AppJson = NO_APP_JSON
     properties: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,8 @@ class Config:
         with self._db.transaction():
             before = self.get(scope)
             for key, value in changes.items():
+                if before.get(key) == value:
+                    continue
                 self._db.change(
                     "INSERT INTO config (scope, key, value) VALUES (?, ?, ?)"
                     " ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value",
@@ -40,6 +42,13 @@ class Config:
         with self._db.transaction():
             gone = [self._db.change("DELETE FROM config WHERE scope = ? AND key = ?", (scope, key)) for key in keys]
         return any(gone)
+
+
+    def replace(self, scope: str, values: Mapping[str, str]) -> None:
+        """Make these all the config vars of the scope, together."""
+        with self._db.transaction():
+            self.unset(scope, [key for key in self.get(scope) if key not in values])
+            self.set(scope, values)
 
 
 class Properties:

@@ -9,7 +9,7 @@ from paas.errors import Conflict, NotFound
 from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
 from paas.model.env import Secret
 from paas.model.process import ProcessType
-from paas.model.release import Release, ReleaseStatus
+from paas.model.release import BuildStatus, Release, ReleaseStatus, config_diff
 from paas.state.db import Database, Row
 from paas.state.rows import ports_from_json, ports_to_json, processes_from_json, processes_to_json
 
@@ -25,19 +25,24 @@ class Releases:
         config: Mapping[str, str], formation: Mapping[str, int], actor: str, cause: str, now: float, revision: str = "",
         app_json: AppJson = NO_APP_JSON, properties: Mapping[str, str] | None = None,
     ) -> Release:
-        """Append a pending release with the next version."""
+        """Append a pending release with the next version; the deploy under way is recorded as the one that made it."""
         with self._db.transaction():
+            current = self.current(app)
+            diff = config_diff(current.config if current else {}, config)
             last = self._db.row("SELECT max(version) AS version FROM releases WHERE app = ?", (app,))
             version = ((last["version"] if last else None) or 0) + 1
             self._db.change(
                 "INSERT INTO releases (app, version, build_id, image, processes, ports, config, formation, status, actor, cause,"
-                " revision, properties, created_at, app_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " revision, properties, created_at, app_json, diff) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     app, version, build_id, image, processes_to_json(processes), ports_to_json(ports), json.dumps(dict(config)),
                     json.dumps(dict(formation)), ReleaseStatus.PENDING, actor, cause, revision,
-                    json.dumps(dict(properties or {})), now, app_json.text,
+                    json.dumps(dict(properties or {})), now, app_json.text, json.dumps(diff),
                 ),
             )  # fmt: skip
+            self._db.change(
+                "UPDATE builds SET release = ? WHERE app = ? AND status = ?", (version, app, BuildStatus.RUNNING)
+            )
         return self.get(app, version)
 
     def current(self, app: str) -> Release | None:
@@ -56,9 +61,17 @@ class Releases:
         """Return the app's releases, newest first."""
         return tuple(_release(r) for r in self._db.rows("SELECT * FROM releases WHERE app = ? ORDER BY version DESC", (app,)))
 
-    def mark(self, app: str, version: int, status: ReleaseStatus) -> None:
-        """Record what became of a release. Raises NotFound."""
-        if self._db.change("UPDATE releases SET status = ? WHERE app = ? AND version = ?", (status, app, version)) == 0:
+    def pending(self, app: str) -> tuple[Release, ...]:
+        """Return the app's releases that somebody works on, or was working on."""
+        rows = self._db.rows("SELECT * FROM releases WHERE app = ? AND status = ?", (app, ReleaseStatus.PENDING))
+        return tuple(_release(row) for row in rows)
+
+    def mark(self, app: str, version: int, status: ReleaseStatus, now: float) -> None:
+        """Record what became of a release that does not serve, or no more. Raises NotFound."""
+        changed = self._db.change(
+            "UPDATE releases SET status = ?, ended_at = ? WHERE app = ? AND version = ?", (status, now, app, version)
+        )
+        if changed == 0:
             raise NotFound(f"{app} has no release v{version}", remedy=f"see: paas releases:list {app}")
 
     def set_image(self, app: str, version: int, image: str) -> Release:
@@ -71,14 +84,19 @@ class Releases:
             raise Conflict(f"v{version} of {app} is not pending", remedy=f"see: paas releases:list {app}")
         return self.get(app, version)
 
-    def promote(self, app: str, version: int) -> None:
+    def promote(self, app: str, version: int, now: float) -> None:
         """Make a release the current one and its predecessor superseded, together. Raises NotFound."""
         with self._db.transaction():
             self._db.change(
-                "UPDATE releases SET status = ? WHERE app = ? AND status = ? AND version != ?",
-                (ReleaseStatus.SUPERSEDED, app, ReleaseStatus.CURRENT, version),
+                "UPDATE releases SET status = ?, ended_at = ? WHERE app = ? AND status = ? AND version != ?",
+                (ReleaseStatus.SUPERSEDED, now, app, ReleaseStatus.CURRENT, version),
             )
-            self.mark(app, version, ReleaseStatus.CURRENT)
+            changed = self._db.change(
+                "UPDATE releases SET status = ?, live_at = ?, ended_at = 0 WHERE app = ? AND version = ?",
+                (ReleaseStatus.CURRENT, now, app, version),
+            )
+            if changed == 0:
+                raise NotFound(f"{app} has no release v{version}", remedy=f"see: paas releases:list {app}")
 
 
 def _release(row: Row) -> Release:
@@ -87,6 +105,6 @@ def _release(row: Row) -> Release:
         processes=processes_from_json(row["processes"]), ports=ports_from_json(row["ports"]),
         config={key: Secret(value) for key, value in json.loads(row["config"]).items()},
         formation=json.loads(row["formation"]), status=ReleaseStatus(row["status"]), actor=row["actor"], cause=row["cause"],
-        created_at=row["created_at"], revision=row["revision"], app_json=parse_app_json(row["app_json"]),
-        properties=json.loads(row["properties"]),
+        created_at=row["created_at"], live_at=row["live_at"], ended_at=row["ended_at"], diff=tuple(json.loads(row["diff"])),
+        revision=row["revision"], app_json=parse_app_json(row["app_json"]), properties=json.loads(row["properties"]),
     )  # fmt: skip

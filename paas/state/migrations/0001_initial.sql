@@ -20,10 +20,11 @@ CREATE TABLE processes (
 ) STRICT, WITHOUT ROWID;
 
 -- scope is an app's name, or '' for all apps; the same for properties and domains.
+-- A value is text, or a blob when it is encrypted; the same for a release's config.
 CREATE TABLE config (
     scope TEXT NOT NULL,
     key   TEXT NOT NULL,
-    value TEXT NOT NULL,
+    value ANY NOT NULL,
     PRIMARY KEY (scope, key)
 ) STRICT, WITHOUT ROWID;
 
@@ -53,16 +54,21 @@ CREATE TABLE ports (
     PRIMARY KEY (app, host)
 ) STRICT, WITHOUT ROWID;
 
+-- Every deploy: one that builds an image, or one that takes an image there is (kind deploy).
 CREATE TABLE builds (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     app         TEXT NOT NULL REFERENCES apps(name) ON UPDATE CASCADE ON DELETE CASCADE,
     number      INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
     status      TEXT NOT NULL,
     actor       TEXT NOT NULL,
     cause       TEXT NOT NULL,
     revision    TEXT NOT NULL,
     started_at  REAL NOT NULL,
     finished_at REAL NOT NULL DEFAULT 0,
+    release     INTEGER NOT NULL DEFAULT 0,
+    canceled_by TEXT NOT NULL DEFAULT '',
+    pid         INTEGER NOT NULL DEFAULT 0,
     image       TEXT NOT NULL DEFAULT '',
     builder     TEXT NOT NULL DEFAULT '',
     processes   TEXT NOT NULL DEFAULT '[]',
@@ -79,7 +85,7 @@ CREATE TABLE releases (
     processes  TEXT NOT NULL,
     ports      TEXT NOT NULL,
     app_json   TEXT NOT NULL DEFAULT '',
-    config     TEXT NOT NULL,
+    config     ANY NOT NULL,
     formation  TEXT NOT NULL,
     status     TEXT NOT NULL,
     actor      TEXT NOT NULL,
@@ -87,6 +93,9 @@ CREATE TABLE releases (
     revision   TEXT NOT NULL,
     properties TEXT NOT NULL,
     created_at REAL NOT NULL,
+    live_at    REAL NOT NULL DEFAULT 0,
+    ended_at   REAL NOT NULL DEFAULT 0,
+    diff       TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (app, version)
 ) STRICT, WITHOUT ROWID;
 

@@ -41,7 +41,6 @@ def cli(tmp_path) -> Cli:
 def deployed(cli) -> Cli:
     """The app shop with a web and a worker process, on an engine, a scheduler and a proxy in memory."""
     engine = FakeEngine()
-    engine.image_entrypoint = lambda image: ()
     cli.ctx = replace(cli.ctx, engine=engine, scheduler=FakeScheduler(engine), proxy=FakeProxy())
     cli.ctx.state.apps.create("shop", 0)
     build = cli.ctx.state.builds.start("shop", "alice", "git push", "c0ffee1234", 1.0)
@@ -50,6 +49,6 @@ def deployed(cli) -> Cli:
         processes=(ProcessType(name="web", command="serve"), ProcessType(name="worker", command="work")), cause="git push",
         revision="c0ffee1234", now=1.0,
     )  # fmt: skip
-    cli.ctx.state.releases.promote("shop", 1)
+    cli.ctx.state.releases.promote("shop", 1, 2.0)
     assert cli("ps:start", "shop") == 0
     return cli

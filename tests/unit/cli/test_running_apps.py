@@ -70,7 +70,8 @@ def test_builds_show_their_log(deployed):
     build = deployed.ctx.state.builds.list("shop")[0]
     deployed.ctx.paths.builds.mkdir(parents=True)
     deployed.ctx.paths.build_log(build.id).write_text("-----> Building\n       done\n")
-    deployed.ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, 3.5, BuildResult(image="image-1", builder="buildpack"))
+    deployed.ctx.state.builds.note_image(build.id, BuildResult(image="image-1", builder="buildpack"))
+    deployed.ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, 3.5)
     assert deployed("builds:output", "shop", "--follow") == 0
     assert deployed.out.getvalue() == "-----> Building\n       done\n"
     assert deployed("builds:list", "shop") == 0
@@ -159,7 +160,7 @@ def test_one_app_that_fails_does_not_keep_the_others_from_their_restart(deployed
         app="blog", build_id=1, image="image-2", ports=(), config={}, formation={}, actor="alice", cause="git push", now=1.0,
         processes=(ProcessType(name="bad", command="serve"),),
     )  # fmt: skip
-    state.releases.promote("blog", 1)
+    state.releases.promote("blog", 1, 1.0)
     state.apps.scale("blog", {"bad": 1})
     deployed.ctx.scheduler.failing = {"bad"}
     assert deployed("ps:restart", "--all") == 60

@@ -42,13 +42,11 @@ class FakeEngine:
     """Containers in memory, in the order they were made."""
 
     containers: dict[str, Container] = field(default_factory=dict)
+    lost_images: set[str] = field(default_factory=set)
     numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
     #: What ran in the foreground, and what it does: argv's last word -> exit code, text, or something to raise.
     ran: list[ContainerSpec] = field(default_factory=list)
     behaviour: dict[str, object] = field(default_factory=dict)
-
-    def image_entrypoint(self, image: str) -> tuple[str, ...]:
-        return ()
 
     def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
         self.ran.append(spec)
@@ -72,6 +70,10 @@ class FakeEngine:
             raise NotFound(container)
         return self.containers[container]
 
+    def image_entrypoint(self, image: str) -> tuple[str, ...]:
+        if image in self.lost_images:
+            raise NotFound(image)
+        return ()
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
         return self.exit(container, 143)

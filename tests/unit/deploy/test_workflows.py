@@ -10,6 +10,7 @@ import pytest
 
 from paas.context import Context
 from paas.deploy import apps, build, config, ledger, processes, receive, release, rollback, rollout, routes
+from paas.deploy.config import Outcome
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.deploy.retire import Retirement
@@ -30,8 +31,7 @@ def tree(tmp_path: Path) -> Path:
 
 def deploy(ctx: Context, tree: Path, revision: str = "abc") -> None:
     app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
-    live = receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
-    rollout.follow_up(ctx, app, live)
+    receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
 
 
 def retire(ctx: Context) -> None:
@@ -210,14 +210,15 @@ def test_reconcile_brings_up_what_can_start_when_something_cannot(ctx, tree):
 
 def test_a_config_change_is_a_release_with_the_new_value(ctx, tree):
     deploy(ctx, tree)
-    assert config.set_config(ctx, "shop", {"A": "x y\n'"})
+    assert config.set_config(ctx, "shop", {"A": "x y\n'"}) is Outcome.LIVE
     release = ctx.state.releases.current("shop")
     assert (release.version, release.config, release.cause) == (2, {"A": "x y\n'"}, "config:set +A")
     assert ctx.state.config.get("shop") == {"A": "x y\n'"}
-    assert not config.set_config(ctx, "shop", {"A": "x y\n'"})
-    assert config.unset_config(ctx, "shop", ["A"])
+    assert config.set_config(ctx, "shop", {"A": "x y\n'"}) is Outcome.UNCHANGED
+    assert config.unset_config(ctx, "shop", ["A"]) is Outcome.LIVE
     assert ctx.state.releases.current("shop").config == {}
-    assert not config.unset_config(ctx, "shop", ["A"])
+    assert config.unset_config(ctx, "shop", ["A"]) is Outcome.UNCHANGED
+    assert ctx.state.releases.current("shop").version == 3
 
 
 def test_a_config_change_that_breaks_the_app_is_not_kept(ctx, tree):
@@ -340,7 +341,8 @@ def test_releases_left_pending_by_a_dead_command_are_closed_by_the_next(ctx, tre
 
 def deployment_of_a_second_release(ctx: Context, tree: Path) -> Deployment:
     app = ctx.state.apps.get("shop")
-    built = build.build_source(ctx, app, Source(tree=tree, revision="def"), cause="git push")
+    deploy = ctx.state.builds.start("shop", "alice", "git push", "def", 0)
+    built = build.build_source(ctx, app, Source(tree=tree, revision="def"), deploy)
     return deployment_for(ctx, app, release.create_release(ctx, app, built, cause="git push"))
 
 

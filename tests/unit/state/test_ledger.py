@@ -76,9 +76,9 @@ class Ledger(RuleBasedStateMachine):
         statuses = self.apps.get(name, (0, []))[1]
         if version > len(statuses):
             with pytest.raises(NotFound):
-                self.state.releases.promote(name, version)
+                self.state.releases.promote(name, version, 0.0)
             return
-        self.state.releases.promote(name, version)
+        self.state.releases.promote(name, version, 0.0)
         statuses[:] = [ReleaseStatus.SUPERSEDED if s is ReleaseStatus.CURRENT else s for s in statuses]
         statuses[version - 1] = ReleaseStatus.CURRENT
 
@@ -86,7 +86,7 @@ class Ledger(RuleBasedStateMachine):
     def fail(self, name: str) -> None:
         statuses = self.apps.get(name, (0, []))[1]
         if statuses:
-            self.state.releases.mark(name, len(statuses), ReleaseStatus.FAILED)
+            self.state.releases.mark(name, len(statuses), ReleaseStatus.FAILED, 0.0)
             statuses[-1] = ReleaseStatus.FAILED
 
     @rule(name=NAMES)
