@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from paas.model.container import Limits
+from paas.model.resources import BUILD, MIB, limits_of
 from paas.settings import Settings
-
-MIB = 1024 * 1024
 
 
 def build_limits(properties: Mapping[str, str], settings: Settings) -> Limits:
     """Return what a build may use. By default a build never takes the whole machine."""
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = os.cpu_count() or 1
-    memory = int(properties.get("resource.limit.build.memory", "0")) * MIB or settings.build_memory_mb * MIB
-    cpu = int(float(properties.get("resource.limit.build.cpu", "0")) * 1000) or settings.build_cpu_millis
-    return Limits(
-        memory_bytes=memory or machine_bytes * 3 // 4,
-        cpu_millis=cpu or cores * 900,
-        pids=settings.pids,
+    defaults = replace(settings, memory_mb=settings.build_memory_mb)
+    wanted = limits_of(properties, BUILD, defaults)
+    return replace(
+        wanted,
+        memory_bytes=wanted.memory_bytes or machine_bytes * 3 // 4 // MIB * MIB,
+        cpu_millis=wanted.cpu_millis or settings.build_cpu_millis or cores * 900,
     )
 
 
-def oneoff_limits(properties: Mapping[str, str], settings: Settings) -> Limits:
-    """Return what a one-off container of the app may use: what its processes may by default. Pure."""
-    return Limits(
-        memory_bytes=int(properties.get("resource.limit.memory") or settings.memory_mb) * MIB,
-        cpu_millis=int(float(properties.get("resource.limit.cpu") or 0) * 1000),
-        pids=settings.pids,
-    )
+def oneoff_limits(properties: Mapping[str, str], settings: Settings, process: str = "run") -> Limits:
+    """Return what a one-off container of the app may use: what a process type of that name would. Pure."""
+    return limits_of(properties, process, settings)

@@ -29,12 +29,17 @@ PLATFORM = Tenant(name="platform", number=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Resource limits; 0 means no limit of its own."""
+    """Resource limits; 0 means no limit of its own.
+
+    `swap_bytes` comes on top of the memory, -1 for as much as there is. What is reserved is kept longest when others want it.
+    """
 
     memory_bytes: int = 0
     swap_bytes: int = 0
     cpu_millis: int = 0
     pids: int = 0
+    reserved_memory_bytes: int = 0
+    reserved_cpu_millis: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,9 +185,15 @@ def resources(limits: Limits) -> dict[str, Any]:
     found: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if limits.memory_bytes:
         # `swap` is memory and swap together; without a swap limit there is none, as a limit that swaps is no limit.
-        found["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes + limits.swap_bytes}
+        swap = -1 if limits.swap_bytes < 0 else limits.memory_bytes + limits.swap_bytes
+        found["memory"] = {"limit": limits.memory_bytes, "swap": swap}
+    if limits.reserved_memory_bytes:
+        found["memory"] = {**found.get("memory", {}), "reservation": limits.reserved_memory_bytes}
     if limits.cpu_millis:
         found["cpu"] = {"quota": max(limits.cpu_millis * _PERIOD_US // 1000, 1000), "period": _PERIOD_US}
+    if limits.reserved_cpu_millis:
+        # A weight, not a promise: 1024 is one core's worth beside others that reserve as well.
+        found["cpu"] = {**found.get("cpu", {}), "shares": max(limits.reserved_cpu_millis * 1024 // 1000, 2)}
     if limits.pids:
         found["pids"] = {"limit": limits.pids}
     return found

@@ -11,15 +11,13 @@ from paas.model.container import (
     LABEL_RELEASE,
     LABEL_TYPE,
     ContainerSpec,
-    Limits,
 )  # fmt: skip
 from paas.model.probe import Probe, ProbeKind
 from paas.model.process import ProcessId, command_line
+from paas.model.resources import MIB, limits_of
 from paas.paths import Paths
 from paas.schedulers import LABEL_GENERATION, Deployment
 from paas.settings import Settings
-
-MIB = 1024 * 1024
 
 
 def container_spec(
@@ -47,7 +45,7 @@ def container_spec(
             LABEL_INDEX: str(process.index),
             LABEL_GENERATION: str(generation),
         },
-        limits=process_limits(deployment, process, settings),
+        limits=limits_of(deployment.properties, process.type, settings),
         stop_timeout_s=float(deployment.properties.get("ps.stop-timeout-seconds", settings.stop_timeout_s)),
         log_path=paths.app_logs(app.name) / str(process) / f"{name}.log",
         log_max_bytes=settings.log_max_mb * MIB,
@@ -65,20 +63,6 @@ def environment(deployment: Deployment, process: ProcessId) -> dict[str, str]:
         "PAAS_PROCESS_TYPE": process.type,
         "PAAS_RELEASE": f"v{deployment.release.version}",
     }
-
-
-def process_limits(deployment: Deployment, process: ProcessId, settings: Settings) -> Limits:
-    """Return the limits of a process type: its own, the app's, the machine's default."""
-
-    def chosen(resource: str) -> str:
-        properties = deployment.properties
-        return properties.get(f"resource.limit.{process.type}.{resource}") or properties.get(f"resource.limit.{resource}", "")
-
-    return Limits(
-        memory_bytes=int(chosen("memory") or settings.memory_mb) * MIB,
-        cpu_millis=int(float(chosen("cpu") or 0) * 1000),
-        pids=settings.pids,
-    )
 
 
 def probe_for(deployment: Deployment, process: ProcessId, settings: Settings) -> Probe:

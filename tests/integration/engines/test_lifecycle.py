@@ -91,6 +91,12 @@ def test_the_number_of_processes_is_limited(ground: EngineGround) -> None:
     assert code != 0 and "fork" in said
 
 
+def test_what_is_reserved_reaches_the_kernel(ground: EngineGround) -> None:
+    limits = Limits(memory_bytes=64 << 20, swap_bytes=-1, reserved_memory_bytes=32 << 20, reserved_cpu_millis=2000)
+    script = "cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes /sys/fs/cgroup/memory.low 2>/dev/null; exit 0"
+    assert output_of(ground, shell(script, limits=limits)) == (0, f"{32 << 20}\n")
+
+
 def test_a_foreground_run_passes_streams_and_exit_code_and_leaves_nothing(ground: EngineGround) -> None:
     assert output_of(ground, shell("cat; echo err >&2; exit 5"), stdin=b"in\n") == (5, "in\nerr\n")
     assert ground.engine.list() == ()

@@ -85,6 +85,12 @@ def test_limits_become_resources_and_no_limit_none() -> None:
         "cpu": {"quota": 50_000, "period": 100_000},
         "pids": {"limit": 9},
     }
+    assert resources(Limits(reserved_memory_bytes=500, reserved_cpu_millis=500)) == {
+        "devices": devices, "memory": {"reservation": 500}, "cpu": {"shares": 512},
+    }  # fmt: skip
+    assert resources(Limits(memory_bytes=1000, swap_bytes=-1, reserved_memory_bytes=500))["memory"] == {
+        "limit": 1000, "swap": -1, "reservation": 500,
+    }  # fmt: skip
 
 
 def test_a_compiled_profile_is_handed_over_beside_its_source() -> None:
