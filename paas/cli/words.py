@@ -52,8 +52,11 @@ def parse_words(argv: Sequence[str]) -> Words:
 
 
 def _leading_app(rest: tuple[str, ...]) -> tuple[list[str], tuple[str, ...]]:
-    """Take `--app APP` right behind the command's name; further back it could be an argument of the app's own command."""
-    if rest[:1] in (("--app",), ("-a",)):
+    """Take `--app APP` right behind the command's name; further back it could be an argument of the app's own command.
+
+    Without a name behind it, `-a` is an option of the command: `container:ps -a`.
+    """
+    if rest[:1] == ("--app",) or (rest[:1] == ("-a",) and rest[1:] and not rest[1].startswith("-")):
         following = iter(rest[1:])
         return [_value(following)], tuple(following)
     if rest and rest[0].startswith("--app="):

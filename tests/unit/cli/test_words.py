@@ -17,6 +17,8 @@ from paas.errors import UsageError
         ("--app=shop ps:scale web=2", Words(argv=("ps:scale", "shop", "web=2"))),
         ("ps:scale -a shop web=2", Words(argv=("ps:scale", "shop", "web=2"))),
         ("ps:scale --app=shop web=2", Words(argv=("ps:scale", "shop", "web=2"))),
+        ("container:ps -a", Words(argv=("container:ps", "-a"))),
+        ("container:ps -a --quiet", Words(argv=("container:ps", "-a", "--quiet"))),
         ("run shop ls -a --quiet", Words(argv=("run", "shop", "ls", "-a", "--quiet"))),
         ("apps:list --quiet", Words(argv=("apps:list", "--quiet"))),
     ],
@@ -25,7 +27,7 @@ def test_options_of_every_command_stand_in_front(typed, read):
     assert parse_words(typed.split()) == read
 
 
-@pytest.mark.parametrize("typed", [["--app"], ["ps:scale", "-a"], ["apps:create", "sh\udcffop"]])
+@pytest.mark.parametrize("typed", [["--app"], ["ps:scale", "--app"], ["apps:create", "sh\udcffop"]])
 def test_what_cannot_be_read_is_refused(typed):
     with pytest.raises(UsageError) as caught:
         parse_words(typed)
