@@ -21,7 +21,7 @@ def list_releases(ctx: Context, app: str, style: str) -> None:
     ctx.state.apps.get(app)
     found = ctx.state.releases.list(app)
     if style == "json":
-        print_json(ctx.output, [_described(release) for release in found])
+        print_json(ctx.output, [_described(ctx, release) for release in found])
         return
     rows = [(f"v{r.version}", r.status, local_time(r.created_at), r.actor, r.revision[:8], r.cause) for r in found]
     for line in table(("VERSION", "STATUS", "CREATED", "ACTOR", "REVISION", "CAUSE"), rows):
@@ -37,12 +37,12 @@ def info(ctx: Context, app: str, version: str, style: str) -> None:
     """Show one release, by default the current one."""
     release = find_release(ctx, app, version)
     if style == "json":
-        print_json(ctx.output, _described(release))
+        print_json(ctx.output, _described(ctx, release))
         return
     report = {
         "version": f"v{release.version}", "status": release.status, "created": local_time(release.created_at),
         "actor": release.actor, "cause": release.cause, "revision": release.revision, "image": release.image,
-        "build": str(release.build_id), "config-vars": " ".join(sorted(release.config)),
+        "build": str(_build_number(ctx, release) or ""), "config-vars": " ".join(sorted(release.config)),
         "formation": " ".join(f"{name}={count}" for name, count in release.formation.items()),
         **{f"process-{process.name}": process.command or " ".join(process.argv) for process in release.processes},
     }  # fmt: skip
@@ -71,13 +71,19 @@ def find_release(ctx: Context, app: str, version: str) -> Release:
     return ctx.state.releases.get(app, number) if number is not None else deployed_release(ctx, app)
 
 
-def _described(release: Release) -> dict[str, object]:
+def _described(ctx: Context, release: Release) -> dict[str, object]:
     return {
         "version": release.version, "status": release.status, "created-at": release.created_at, "actor": release.actor,
-        "cause": release.cause, "revision": release.revision, "image": release.image, "build": release.build_id,
+        "cause": release.cause, "revision": release.revision, "image": release.image,
+        "build": _build_number(ctx, release),
         "config-vars": sorted(release.config), "formation": dict(release.formation),
         "processes": {process.name: process.command or list(process.argv) for process in release.processes},
     }  # fmt: skip
+
+
+def _build_number(ctx: Context, release: Release) -> int | None:
+    """Return what `builds:list` and `builds:output` call it, None when the build is forgotten."""
+    return next((build.number for build in ctx.state.builds.list(release.app) if build.id == release.build_id), None)
 
 
 COMMANDS: tuple[click.Command, ...] = (list_releases, info, diff, set_command("releases"), properties_report("releases"))

@@ -60,6 +60,21 @@ def test_releases_are_listed_newest_first_and_compared_without_values(deployed):
         assert "hunter" not in deployed.out.getvalue()
 
 
+def test_a_release_names_its_build_as_builds_list_does(deployed):
+    deployed.ctx.state.apps.create("other", 0)
+    deployed.ctx.state.builds.start("other", "alice", "git push", "c0ffee1234", 1.0)
+    build = deployed.ctx.state.builds.start("other", "alice", "git push", "c0ffee1234", 1.0)
+    shop = deployed.ctx.state.releases.get("shop", 1)
+    deployed.ctx.state.releases.append(
+        app="other", build_id=build.id, image="i", ports=(), config={}, formation={}, actor="alice", processes=shop.processes,
+        cause="git push", revision="c0ffee1234", now=1.0,
+    )  # fmt: skip
+    assert deployed("releases:info", "other", "v1", "--format", "json") == 0
+    assert json.loads(deployed.out.getvalue())["build"] == build.number == 2
+    assert deployed("releases:list", "other", "--format", "json") == 0
+    assert [release["build"] for release in json.loads(deployed.out.getvalue())] == [2]
+
+
 @pytest.mark.parametrize(("version", "code"), [("v9", 20), ("nine", 1), ("-1", 2), ("0", 20), ("9" * 20, 1)])
 def test_a_release_that_is_not_there_is_not_rolled_back_to(deployed, version, code):
     assert deployed("ps:rollback", "shop", version) == code
