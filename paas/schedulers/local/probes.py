@@ -43,7 +43,7 @@ def wait_until_ready(
             engine.wait(container.id, timeout_s=EXIT_CODE_TIMEOUT_S)
             ended = engine.inspect(container.id)
             said = f"{process} {how_it_ended(ended)}"
-            raise failure(engine, ended, said, remedy="its last lines are above; fix it and try again")
+            raise failure(engine, ended, said)
         if is_ready(probe, present, uptime_s=now() - started):
             if probe.kind is not ProbeKind.LISTENING or has_answered(engine, present, probe, host=host):
                 return
@@ -114,10 +114,11 @@ def how_it_ended(container: Container) -> str:
     return f"was killed by signal {code - 128}" if code > 128 else f"exited with status {code} instead of staying up"
 
 
-def failure(engine: Engine, container: Container, message: str, *, remedy: str) -> DeployFailed:
+def failure(engine: Engine, container: Container, message: str, *, remedy: str = "") -> DeployFailed:
     """Return the error with the last lines that the process wrote."""
     lines = [line.text for line in engine.logs(container.id, lines=LOG_LINES)]
-    return DeployFailed(message, output=lines, remedy=remedy)
+    usual = "its last lines are above; fix it and try again" if lines else "it wrote nothing; fix it and try again"
+    return DeployFailed(message, output=lines, remedy=remedy or usual)
 
 
 def _timeout(engine: Engine, container: Container, probe: Probe, process: str) -> DeployFailed:
