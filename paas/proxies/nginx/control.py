@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -25,12 +26,12 @@ _DEBIAN_PID = "/run/nginx.pid"
 
 
 class Nginx:
-    """The program and its running instance. `status` asks the running one (upstreams.UpstreamStore.status)."""
+    """The program and its running instance. `status` asks the running one by its `control` socket (upstreams.UpstreamStore)."""
 
-    def __init__(self, settings: Settings, status: Callable[[], Status | None]) -> None:
+    def __init__(self, settings: Settings, status: Callable[[], Status | None], control: Path) -> None:
         self._binary = settings.nginx_binary
         self._main = settings.nginx_main
-        self._status = status
+        self._status, self._control = status, control
 
     def test(self) -> Dump:
         """Test the whole configuration and return it. Raises RoutingFailed with nginx's own words."""
@@ -48,6 +49,7 @@ class Nginx:
         if master:
             os.kill(master, signal.SIGHUP)
         else:
+            self._end_orphans()
             self._start()
         deadline = time.monotonic() + _TAKEOVER_TIMEOUT_S
         while not self._is_taken_over(generation, workers):
@@ -61,20 +63,28 @@ class Nginx:
     def nudge(self) -> None:
         """Let nginx read its configuration again, waiting for nothing."""
         status = self._status()
-        if status is not None:
+        if status is not None and _is_master(status.master):
             os.kill(status.master, signal.SIGHUP)
 
     def _master(self, configuration: Dump) -> int:
         """Return the pid of the running master, 0 when nginx is down."""
         status = self._status()
         if status is not None:
-            return status.master
+            return status.master if _is_master(status.master) else 0
         # It is down, or has not read our configuration yet.
         try:
             pid = int(Path(configuration.value("pid") or _DEBIAN_PID).read_text())
-            return pid if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master process") else 0
         except (OSError, ValueError):
             return 0
+        return pid if _is_master(pid) else 0
+
+    def _end_orphans(self) -> None:
+        """Let workers whose master was killed finish: they hold the ports, and nothing else can be told to them any more."""
+        if self._status() is None:
+            return
+        for worker in _holders(self._control):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGQUIT)
 
     def _start(self) -> None:
         start = [self._binary, "-q", "-c", self._main]
@@ -90,6 +100,26 @@ class Nginx:
     def _is_taken_over(self, generation: str, old_workers: frozenset[int]) -> bool:
         status = self._status()
         return status is not None and status.generation == generation and not any(map(_accepts, old_workers))
+
+
+def _is_master(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master process")
+    except OSError:
+        return False
+
+
+def _holders(control: Path) -> frozenset[int]:
+    """Return the worker processes that listen on the control socket. Source: proc(5), /proc/net/unix."""
+    sockets = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    links = {f"socket:[{fields[6]}]" for fields in sockets if fields[7:] == [str(control)]}
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            is_worker = (process / "cmdline").read_bytes().startswith(b"nginx: worker process")
+            if is_worker and any(str(descriptor.readlink()) in links for descriptor in (process / "fd").iterdir()):
+                found.add(int(process.name))
+    return frozenset(found)
 
 
 def _workers(master: int) -> frozenset[int]:

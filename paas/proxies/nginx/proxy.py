@@ -34,7 +34,7 @@ class NginxProxy:
             logs=Path(settings.nginx_log_dir),
         )
         self._upstreams = UpstreamStore(files=paths.upstreams, control=paths.proxy_socket)
-        self._nginx = Nginx(settings, self._upstreams.status)
+        self._nginx = Nginx(settings, self._upstreams.status, paths.proxy_socket)
         self._configuration = Configuration(
             settings=settings, templates=paths.share / "nginx-templates", places=self._places, nginx=self._nginx
         )

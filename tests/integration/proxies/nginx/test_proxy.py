@@ -439,6 +439,18 @@ def test_routes_are_right_after_nginx_was(how: str, machine: Machine, backends: 
     assert machine.get() == (200, str(backends[2].port))
 
 
+def test_a_change_gets_through_to_workers_whose_master_was_killed(machine: Machine, backends: tuple[Upstream, ...]) -> None:
+    machine.proxy.apply(machine.vhost(), {5000: backends[:1]})
+    master, orphans = machine.nginx_pid(), machine.workers()
+    os.kill(master, signal.SIGKILL)
+    wait_until("the master is gone", lambda: not _is_alive(master))
+    assert machine.get() == (200, str(backends[0].port))
+    assert machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {5000: backends[1:2]}) is True
+    assert machine.get() == (200, str(backends[1].port))
+    assert machine.nginx_pid() != master
+    wait_until("the orphans have finished", lambda: not any(map(_is_alive, orphans)))
+
+
 def test_apply_heals_what_a_crash_left_unread(machine: Machine, backends: tuple[Upstream, ...]) -> None:
     machine.proxy.apply(machine.vhost(), {"5000": backends[:1]})
     text = machine.proxy.show("shop")
