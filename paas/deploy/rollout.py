@@ -102,11 +102,11 @@ class Missing:
 
 
 def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
-    """Return the processes of the current deployment that do not run."""
+    """Return the processes of the current deployment that do not run, or run without anybody who holds them."""
     deployment = current_deployment(ctx, app)
     if deployment is None:
         return ()
-    running = {process_of(c) for c in ctx.scheduler.serving(deployment)}
+    running = _running(ctx, deployment)
     last_exit = {
         process_of(c): c.exit_code
         for c in sorted(ctx.scheduler.obsolete(deployment, app), key=lambda c: c.created_at)
@@ -132,7 +132,7 @@ def reconcile(
                 _route_to_nothing(ctx, app)
             return ()
         routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
-        running = {process_of(c) for c in ctx.scheduler.serving(deployment)}
+        running = _running(ctx, deployment)
         for process in deployment.wanted():
             if process in running or (only is not None and process not in only):
                 continue
@@ -154,6 +154,10 @@ def announce(ctx: Context, app: App, release: Release) -> None:
         ctx.output.detail(f"{app.name} v{release.version} runs without a web process")
     for url in urls:
         ctx.output.detail(url)
+
+
+def _running(ctx: Context, deployment: Deployment) -> frozenset[ProcessId]:
+    return frozenset(process_of(c) for c in ctx.scheduler.serving(deployment) if c.is_held)
 
 
 def _route_to_nothing(ctx: Context, app: App) -> None:

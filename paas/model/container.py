@@ -106,7 +106,10 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container as the engine finds it. `pid` is the host pid of its init, 0 unless running."""
+    """A container as the engine finds it. `pid` is the host pid of its init, 0 unless running.
+
+    Not `is_held`: it runs, but nobody reads what it writes and nobody will learn how it ends.
+    """
 
     id: str
     name: str
@@ -124,6 +127,7 @@ class Container:
     is_oom_killed: bool = False
     ports: tuple[PortMapping, ...] = ()
     log_path: Path | None = None
+    is_held: bool = True
 
     @property
     def is_running(self) -> bool:

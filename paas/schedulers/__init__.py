@@ -84,7 +84,7 @@ class Scheduler(Protocol):
         Raises DeployFailed with the failing process's last lines."""
 
     def serving(self, deployment: Deployment) -> tuple[Container, ...]:
-        """Return the containers that match the deployment and run."""
+        """Return the containers that match the deployment and run; one that is not held until its replacement runs."""
 
     def obsolete(self, deployment: Deployment | None, app: App) -> tuple[Container, ...]:
         """Return the app's process containers that the deployment (None: nothing should run) does not want: to be drained,

@@ -184,7 +184,7 @@ class Supervisor:
         """Return the processes to start now; see to the next look when others are due later."""
         now = self._ctx.now()
         missing = rollout.missing(self._ctx, deployment.app)
-        serving = self._ctx.scheduler.serving(deployment)
+        serving = [container for container in self._ctx.scheduler.serving(deployment) if container.is_held]
         ended = watched.lives.observe(deployment, serving, missing, now)
         due, next_at = watched.lives.due(_policy(deployment), missing, now)
         if ended:

@@ -74,6 +74,16 @@ def test_a_process_that_dies_is_started_again(instance: Instance, app_name: str)
     assert answer.status == 200
 
 
+def test_an_app_whose_output_nobody_reads_any_more_is_replaced_before_it_fails(instance: Instance, app_name: str) -> None:
+    instance.repository(app("mute")).push(app_name).expect()
+    before = instance.get(f"{app_name}.localhost", "/id").text
+    conmon = Path(f"/proc/{main_pid(instance, app_name)}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(conmon), signal.SIGKILL)
+    instance.paas("apps:create", f"{app_name}-other").expect()  # the supervisor looks at all apps then, else every 20 s
+    wait_until("another one answers", lambda: instance.get(f"{app_name}.localhost", "/id").text not in ("", before))
+    wait_until("the old one is gone", lambda: instance.paas("ps:report", app_name).stdout.count("running (") == 1)
+
+
 def main_pid(instance: Instance, name: str) -> int:
     """Return the host pid of the app's web process."""
     containers = json.loads(instance.paas("ps:inspect", name).expect().stdout)

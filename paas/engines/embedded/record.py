@@ -112,6 +112,7 @@ def container_from(home: Path, record: Record) -> Container:
     processes = read_processes(home)
     exit_code, finished_at = read_exit(home)
     is_running = processes is not None and exit_code is None and is_alive(processes)
+    is_held = processes is None or not is_running or start_ticks(processes.conmon_pid) == processes.conmon_ticks
     status = ContainerStatus.CREATED
     if processes is not None or exit_code is not None:
         status = ContainerStatus.RUNNING if is_running else ContainerStatus.STOPPED
@@ -132,6 +133,7 @@ def container_from(home: Path, record: Record) -> Container:
         is_oom_killed=(home / "last/oom").exists() or (home / "oom").exists(),
         ports=record.ports,
         log_path=record.log_path,
+        is_held=is_held,
     )
 
 

@@ -12,7 +12,10 @@ from paas.schedulers import LABEL_GENERATION, Deployment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`keep` serve already, `start` are missing, `retire` are not wanted (any more)."""
+    """`keep` serve already, `start` are missing, `retire` are not wanted (any more).
+
+    A process in both `keep` and `start` serves until its replacement does.
+    """
 
     keep: tuple[Container, ...]
     start: tuple[ProcessId, ...]
@@ -27,18 +30,19 @@ class Plan:
 def plan_rollout(found: Sequence[Container], deployment: Deployment | None, *, retired: Collection[str] = ()) -> Plan:
     """Decide for all process containers of the app. One container for each process: of two that match, the older is kept.
 
-    `retired` are ids of containers that were told to stop.
+    `retired` are ids of containers that were told to stop. One that is not held is replaced: writing would fail it.
     """
     if deployment is None:
         return Plan(keep=(), start=(), retire=tuple(found))
     keep: dict[ProcessId, Container] = {}
-    for container in sorted(found, key=lambda c: (c.created_at, c.id)):
+    for container in sorted(found, key=lambda c: (not c.is_held, c.created_at, c.id)):
         process = process_of(container)
         is_alive = container.is_running and container.id not in retired
         if is_alive and is_wanted(container, deployment) and process not in keep:
             keep[process] = container
     kept = {container.id for container in keep.values()}
-    missing = (process for process in deployment.wanted() if process not in keep)
+    held = {process for process, container in keep.items() if container.is_held}
+    missing = (process for process in deployment.wanted() if process not in held)
     return Plan(
         keep=tuple(keep.values()),
         start=tuple(p for p in missing if deployment.only is None or p in deployment.only),

@@ -14,7 +14,7 @@ from pathlib import Path
 from paas.engines import Engine
 from paas.errors import DeployFailed, NotFound
 from paas.model.app import App
-from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
+from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container, process_of
 from paas.model.process import ProcessId
 from paas.output import Output
 from paas.paths import Paths
@@ -43,7 +43,7 @@ class LocalScheduler:
             return plan.keep
         entrypoint = self._engine.image_entrypoint(deployment.release.image)
         attempt = _Attempt(self._engine, deployment, entrypoint, self._paths, self._settings, output)
-        return (*plan.keep, *attempt.run(plan.start))
+        return (*(c for c in plan.keep if process_of(c) not in plan.start), *attempt.run(plan.start))
 
     def serving(self, deployment: Deployment) -> tuple[Container, ...]:
         """Return the containers that match the deployment and run."""

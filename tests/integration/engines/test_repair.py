@@ -136,6 +136,8 @@ def test_after_a_reboot_running_containers_are_found_stopped_and_start_again(gro
 def test_a_container_whose_conmon_was_killed_still_stops(ground: EngineGround) -> None:
     container = ground.engine.start(ground.engine.create(ContainerSpec(image="busybox", argv=("sleep", "60"))).id)
     os.kill(int((ground.paths.containers / container.id / "conmon.pid").read_text()), signal.SIGKILL)
+    assert container.is_held
+    wait_until("its end is seen", lambda: not ground.engine.inspect(container.id).is_held)
     assert ground.engine.inspect(container.id).is_running
     stopped = ground.engine.stop(container.id, timeout_s=5)
     assert (stopped.status, stopped.exit_code) == (ContainerStatus.STOPPED, None)

@@ -107,6 +107,7 @@ def test_process_over_its_memory_limit_is_told_so(scheduler: LocalScheduler, gro
 def test_process_killed_by_a_signal_is_told_so(scheduler: LocalScheduler) -> None:
     error = failure(scheduler, deployment({"worker": "kill -SEGV $$; sleep 1"}))
     assert error.message == "worker.1 was killed by signal 11"
+    assert error.remedy == "it wrote nothing; fix it and try again"
 
 
 def test_program_that_is_missing_is_named(scheduler: LocalScheduler, ground: EngineGround) -> None:

@@ -80,6 +80,15 @@ def test_a_container_that_was_told_to_stop_is_replaced_even_while_it_runs():
     assert (plan.start, plan.retire) == ((ProcessId(type="web", index=1),), (leaving,))
 
 
+def test_a_container_that_nobody_holds_serves_until_its_replacement_runs():
+    deaf = replace(container("web.1", created=1), is_held=False)
+    plan = plan_rollout([deaf], deployment(formation={"web": 1}))
+    assert (plan.keep, plan.start, plan.retire) == ((deaf,), (ProcessId(type="web", index=1),), ())
+    replacement = container("web.1", created=2)
+    plan = plan_rollout([deaf, replacement], deployment(formation={"web": 1}))
+    assert (plan.keep, plan.start, plan.retire) == ((replacement,), (), (deaf,))
+
+
 def test_of_two_for_one_process_the_older_is_kept():
     younger, older = container("web.1", created=2), container("web.1", created=1)
     plan = plan_rollout([younger, older], deployment(formation={"web": 1}))
