@@ -62,7 +62,7 @@ def unpack_layer(
     unpacker = _Unpacker(diff, lowers, limits, has_whiteouts)
     try:
         # errors: file names are bytes; what is not UTF-8 goes through unchanged
-        with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_BoundedTarInfo, errors="surrogateescape") as tar:
+        with tarfile.open(fileobj=stream, mode="r|*", tarinfo=BoundedTarInfo, errors="surrogateescape") as tar:
             while (member := tar.next()) is not None:
                 unpacker.add(tar, member)
                 tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
@@ -73,7 +73,9 @@ def unpack_layer(
         raise disk_problem(exc, diff) from exc
 
 
-class _BoundedTarInfo(tarfile.TarInfo):
+class BoundedTarInfo(tarfile.TarInfo):
+    """A member whose headers are of a size that fits in memory. Raises InvalidInput."""
+
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         member = super().frombuf(buf, encoding, errors)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import io
 import posixpath
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paas.builders.dockerfile.ignore import IgnoreRules, has_wildcards
 from paas.builders.dockerfile.instructions import Copy
 from paas.builders.dockerfile.tree import Entry, LayeredTree
-from paas.builders.dockerfile.unpack import is_archive, unpack_archive
+from paas.builders.dockerfile.unpack import ArchiveError, is_archive, unpack_archive
 from paas.builders.dockerfile.writer import Attributes, LayerWriter
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)\Z")
@@ -27,46 +26,65 @@ class CopyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One thing to be copied: where it is, and the path that `--parents` keeps of it.
+
+    `is_remote` says that ADD fetched it, which it does not unpack unless asked to.
+    """
+
+    tree: LayeredTree
+    entry: Entry
+    kept: str = ""
+    is_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyOrder:
     """A resolved COPY or ADD: the sources found, where they go.
 
-    `owner` is None to keep the sources' own (COPY --from without --chown). `downloads` are entries that ADD fetched, which
-    it does not unpack unless asked to. `is_immutable` says that the sources never change: they may be linked to.
+    `owner` is None to keep the sources' own (COPY --from without --chown). `is_immutable` says that the sources never
+    change: they may be linked to.
     """
 
     copy: Copy
-    tree: LayeredTree
-    entries: tuple[Entry, ...]
+    sources: tuple[Source, ...]
     destination: str
     owner: tuple[int, int] | None
     excludes: IgnoreRules = IgnoreRules()
-    downloads: tuple[Entry, ...] = ()
     is_immutable: bool = False
 
     @property
     def is_into_directory(self) -> bool:
         """Say whether the destination must be a directory whatever is there."""
-        return len(self.entries) + len(self.copy.heredocs) > 1 or self.destination.endswith("/")
+        return len(self.sources) + len(self.copy.heredocs) > 1 or self.destination.endswith("/")
 
 
-def find_sources(copy: Copy, tree: LayeredTree) -> tuple[Entry, ...]:
+def find_sources(copy: Copy, tree: LayeredTree) -> tuple[Source, ...]:
     """Return what the sources of a COPY are, links followed. Raises CopyError for one that is not there."""
-    found: list[Entry] = []
-    for source in copy.sources:
-        inside = posixpath.normpath("/" + source)
-        if has_wildcards(source):
-            try:
-                paths = tree.match(inside)
-            except ValueError as exc:
-                raise CopyError(str(exc)) from exc
-        else:
-            paths = (inside,)
-        for path in paths:
-            entry = tree.find(path)
-            if entry is None:
-                raise CopyError(f'"{inside}": not found')
-            # Known by the name that was asked for, not by the one a link leads to.
-            found.append(replace_path(entry, path.strip("/")) if not entry.is_directory else entry)
+    return tuple(found for source in copy.sources for found in find_source(source, tree, keeps_parents=copy.keeps_parents))
+
+
+def find_source(source: str, tree: LayeredTree, *, keeps_parents: bool = False) -> tuple[Source, ...]:
+    """Return what one source means: one thing, or what a pattern matches. Raises CopyError when it is not there."""
+    inside = posixpath.normpath("/" + source)
+    if has_wildcards(source):
+        try:
+            paths = tree.match(inside, crosses=keeps_parents)
+        except ValueError as exc:
+            raise CopyError(str(exc)) from exc
+    else:
+        paths = (inside,)
+    pivot = posixpath.normpath("/" + source.split("/./", 1)[0]).strip("/") if "/./" in source else ""
+    found = []
+    for path in paths:
+        entry = tree.find(path)
+        if entry is None:
+            raise CopyError(f'"{inside}": not found')
+        # Known by the name that was asked for, not by the one a link leads to.
+        named = entry if entry.is_directory else replace_path(entry, path.strip("/"))
+        kept = path.strip("/")
+        kept = kept[len(pivot) :].strip("/") if kept.startswith(f"{pivot}/") else kept
+        found.append(Source(tree=tree, entry=named, kept=kept))
     return tuple(found)
 
 
@@ -89,21 +107,23 @@ def perform_copy(order: CopyOrder, writer: LayerWriter) -> None:
         raise CopyError(f"when using {'ADD' if copy.is_add else 'COPY'} with more than one source file, the destination "
                         "must be a directory and end with a /")
     try:
+        for source in order.sources:
+            _copy_source(order, writer, source)
         for heredoc in copy.heredocs:
             content = io.BytesIO(heredoc.content.encode())
             attributes = _attributes(order, None, default_mode=0o644)
             writer.file(_file_target(order, writer, heredoc.name), content, attributes)
-        for entry, source in zip(order.entries, _pivots(order), strict=True):
-            _copy_entry(order, writer, entry, source)
         writer.finish()
-    except (NotADirectoryError, IsADirectoryError, FileNotFoundError) as exc:
+    except (NotADirectoryError, IsADirectoryError, FileNotFoundError, ArchiveError) as exc:
         raise CopyError(str(exc)) from exc
 
 
 def parse_mode(text: str, current: int, *, is_directory: bool = False) -> int:
     """Return the permissions after `--chmod`: octal, or symbolic as of chmod(1). Raises CopyError."""
-    if re.fullmatch(r"[0-7]{1,5}", text):
-        return int(text, 8) & 0o7777
+    if text.isdecimal():
+        if not re.fullmatch(r"0*[0-7]{1,4}", text):
+            raise CopyError(f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
+        return int(text, 8)
     mode = current
     for clause in text.split(","):
         match = _SYMBOLIC.match(clause)
@@ -127,17 +147,19 @@ def _symbolic(mode: int, who: str, operator: str, letters: str, *, is_directory:
     return mode & ~sticky if operator == "-" else mode | sticky
 
 
-def _copy_entry(order: CopyOrder, writer: LayerWriter, entry: Entry, source: str) -> None:
-    copy = order.copy
+def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source) -> None:
+    copy, entry = order.copy, source.entry
     if copy.keeps_parents:
-        target = posixpath.join(order.destination, source)
+        target = posixpath.join(order.destination, source.kept)
+        _copy_parents(order, writer, source)
         if entry.is_directory:
-            _copy_directory(order, writer, entry, target)
+            writer.directory(target, _attributes(order, entry))
+            _copy_directory(order, writer, source, target)
         else:
             writer.copy(entry, target.strip("/"), _attributes(order, entry), links=order.is_immutable)
     elif entry.is_directory:
-        _copy_directory(order, writer, entry, order.destination)
-    elif _unpacks(order, entry):
+        _copy_directory(order, writer, source, order.destination)
+    elif _unpacks(order, source):
         writer.directory(order.destination, _new_directory(order))
         unpack_archive(entry.real, order.destination.strip("/"), writer, owner=order.owner if copy.chown else None)
     else:
@@ -145,25 +167,37 @@ def _copy_entry(order: CopyOrder, writer: LayerWriter, entry: Entry, source: str
         writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
 
-def _unpacks(order: CopyOrder, entry: Entry) -> bool:
+def _unpacks(order: CopyOrder, source: Source) -> bool:
     wanted = order.copy.unpacks
     if wanted is None:
-        wanted = order.copy.is_add and entry not in order.downloads
-    return wanted and is_archive(entry.real)
+        wanted = order.copy.is_add and not source.is_remote
+    return wanted and source.entry.is_file and is_archive(source.entry.real)
 
 
-def _copy_directory(order: CopyOrder, writer: LayerWriter, top: Entry, destination: str) -> None:
-    # A directory made only because it was asked for with a `/`, and the context itself, have no permissions to take over.
-    plain = destination.endswith("/") or not top.path
-    writer.directory(destination, _new_directory(order) if plain else _attributes(order, top))
+def _copy_parents(order: CopyOrder, writer: LayerWriter, source: Source) -> None:
+    """Make the directories that `--parents` keeps, as they are in the source."""
+    writer.directory(order.destination, _new_directory(order))
+    above = source.entry.path.removesuffix(source.kept)
+    parts = source.kept.split("/")[:-1]
+    for count in range(1, len(parts) + 1):
+        kept = "/".join(parts[:count])
+        directory = source.tree.find(above + kept)
+        if directory is not None and directory.is_directory:
+            writer.directory(posixpath.join(order.destination, kept), _attributes(order, directory))
+
+
+def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, destination: str) -> None:
+    """Copy what is in a directory. Directories in it are made like the source's, the destination itself is not."""
+    top = source.entry
+    writer.directory(destination, _new_directory(order))
     base = len(top.path) + 1 if top.path else 0
-    for entry in order.tree.walk(top.path):
+    for entry in source.tree.walk(top.path):
         inside = entry.path[base:]
         if order.excludes and order.excludes.ignores(inside):
             continue
         target = posixpath.join(destination, inside).strip("/")
         if entry.is_directory:
-            writer.directory(target, _attributes(order, entry))
+            writer.directory(target, _attributes(order, entry), overwrites=True)
         else:
             writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
@@ -177,8 +211,7 @@ def _file_target(order: CopyOrder, writer: LayerWriter, name: str) -> str:
 
 def _new_directory(order: CopyOrder) -> Attributes:
     uid, gid = order.owner or (0, 0)
-    mode = parse_mode(order.copy.chmod, 0o755, is_directory=True) if order.copy.chmod else 0o755
-    return Attributes(mode=mode, uid=uid, gid=gid)
+    return Attributes(mode=0o755, uid=uid, gid=gid)
 
 
 def _attributes(order: CopyOrder, entry: Entry | None, *, default_mode: int = 0o755) -> Attributes:
@@ -191,13 +224,3 @@ def _attributes(order: CopyOrder, entry: Entry | None, *, default_mode: int = 0o
     if entry is None:
         return attributes
     return replace(attributes, uid=entry.status.st_uid, gid=entry.status.st_gid)
-
-
-def _pivots(order: CopyOrder) -> Sequence[str]:
-    """Return for each entry the path that `--parents` keeps: all of it, or what follows `/./` in the source."""
-    pivots = [source.split("/./", 1)[0] for source in order.copy.sources if "/./" in source]
-    kept = []
-    for entry in order.entries:
-        cut = next((p for p in (posixpath.normpath("/" + p).strip("/") for p in pivots) if entry.path.startswith(f"{p}/")), "")
-        kept.append(entry.path[len(cut) :].strip("/"))
-    return kept

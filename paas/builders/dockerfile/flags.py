@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paas.builders.dockerfile.instructions import RunMount
@@ -24,6 +24,12 @@ _BOOLEAN = ("link", "parents", "keep-git-dir", "unpack")
 _REPEATED = ("mount", "exclude", "device")
 _TRUE, _FALSE = ("", "1", "t", "true"), ("0", "f", "false")
 _MOUNT_KINDS = ("bind", "cache", "tmpfs", "secret", "ssh")
+_SHARING = ("shared", "private", "locked")
+#: Which kinds of mounts know these keys; the others are for all.
+_KEYS_OF_KINDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("mode", "uid", "gid"), ("cache", "secret", "ssh")),
+    "is_required": ("secret", "ssh"), "size_bytes": ("tmpfs",), "sharing": ("cache",), "env": ("secret",),
+}  # fmt: skip
 _MOUNT_KEYS = {
     "target": "target", "dst": "target", "destination": "target", "source": "source", "src": "source", "from": "origin",
     "id": "id", "env": "env", "mode": "mode", "uid": "uid", "gid": "gid", "size": "size_bytes",
@@ -84,33 +90,66 @@ def parse_flags(keyword: str, words: Sequence[str]) -> Flags:
     return Flags(tuple(found))
 
 
-def parse_mount(text: str) -> RunMount:
-    """Parse `type=cache,target=/root/.cache`."""
+def parse_mount(text: str, expand: Callable[[str], str] | None = None) -> RunMount:
+    """Parse `type=cache,target=/root/.cache`. Without `expand` a text that holds names is kept for later."""
     values: dict[str, str] = {}
     for field in next(csv.reader([text]), []):
         key, equals, value = field.strip().partition("=")
         key = key.lower()
         if key != "type" and key not in _MOUNT_KEYS:
             raise ValueError(f"unexpected key '{key}' in '{field}'")
-        if not equals and _MOUNT_KEYS.get(key) not in ("is_read_only", "is_writable", "is_required"):
+        name = _MOUNT_KEYS.get(key, key)
+        if not equals and name not in ("is_read_only", "is_writable", "is_required"):
             raise ValueError(f"invalid field '{field}' must be a key=value pair")
-        values[_MOUNT_KEYS.get(key, key)] = value if equals else "true"
+        if name == "origin" and "$" in value:
+            raise ValueError("'from' doesn't support variable expansion, define alias stage instead")
+        values[name] = (expand(value) if expand else value) if equals else "true"
+    if expand is None and "$" in text:
+        return RunMount(kind="", origin=values.get("origin", ""), unexpanded=text)
+    return _mount(values)
+
+
+def _mount(values: Mapping[str, str]) -> RunMount:
     kind = values.get("type", "bind").lower()
-    if kind not in _MOUNT_KINDS:
-        raise ValueError(f'unsupported mount type "{kind}"')
-    if not values.get("target") and kind not in ("secret", "ssh"):
-        raise ValueError("target is required")
-    if "is_writable" in values:
-        is_read_only = values["is_writable"].lower() in _FALSE
-    else:
-        is_read_only = values.get("is_read_only", "true" if kind == "bind" else "false").lower() in _TRUE
+    _check_mount(kind, values)
     return RunMount(
-        kind=kind, target=values.get("target", ""), source=values.get("source", ""), origin=values.get("origin", ""),
-        id=values.get("id", ""), env=values.get("env", ""), mode=_octal(values.get("mode", "")),
+        kind=kind, target=values.get("target", ""), source="" if kind == "secret" else values.get("source", ""),
+        origin=values.get("origin", ""), id=values.get("id") or (values.get("source", "") if kind == "secret" else ""),
+        env=values.get("env", ""), mode=_octal(values.get("mode", "")), sharing=values.get("sharing", "").lower(),
         uid=_number("uid", values.get("uid", "0")), gid=_number("gid", values.get("gid", "0")),
-        size_bytes=_size(values.get("size_bytes", "0")), is_read_only=is_read_only,
+        size_bytes=_size(values.get("size_bytes", "0")), is_read_only=_is_read_only(kind, values),
         is_required=values.get("is_required", "false").lower() in _TRUE,
     )  # fmt: skip
+
+
+def _is_read_only(kind: str, values: Mapping[str, str]) -> bool:
+    if "is_writable" in values:
+        return values["is_writable"].lower() in _FALSE
+    return values.get("is_read_only", "true" if kind == "bind" else "false").lower() in _TRUE
+
+
+def _check_mount(kind: str, values: Mapping[str, str]) -> None:
+    """Refuse what the kind of mount does not know."""
+    if kind not in _MOUNT_KINDS:
+        raise ValueError(f'unsupported mount type "{kind}"')
+    for name, kinds in _KEYS_OF_KINDS.items():
+        if name in values and kind not in kinds:
+            key = {"is_required": "required", "size_bytes": "size"}.get(name, name)
+            raise ValueError(f'{key} not allowed for "{kind}" type mounts')
+    if values.get("sharing", "shared").lower() not in _SHARING:
+        raise ValueError(f'unsupported sharing value "{values["sharing"]}"')
+    if kind == "secret":
+        if "origin" in values:
+            raise ValueError("secret mount should not have a from")
+        if not values.keys() & {"id", "source", "target"}:
+            raise ValueError("invalid secret mount. one of source, target required")
+        if "id" in values and "source" in values:
+            raise ValueError("both source and id can't be set")
+    elif kind == "ssh":
+        if "source" in values:
+            raise ValueError("ssh does not support source")
+    elif not values.get("target"):
+        raise ValueError("target is required")
 
 
 def parse_timing(flags: Flags) -> Timing:

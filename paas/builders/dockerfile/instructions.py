@@ -55,7 +55,10 @@ class Label(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMount:
-    """One `--mount` of RUN. `origin` is the stage or image of `from=`; '' is the context (bind) or nothing (cache)."""
+    """One `--mount` of RUN. `origin` is the stage or image of `from=`; '' is the context (bind) or nothing (cache).
+
+    `unexpanded` is the whole text as long as it holds names to put values for; only `origin` counts then.
+    """
 
     kind: str
     target: str = ""
@@ -67,13 +70,15 @@ class RunMount:
     uid: int = 0
     gid: int = 0
     size_bytes: int = 0
+    sharing: str = ""
     is_read_only: bool = False
     is_required: bool = False
+    unexpanded: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Instruction):
-    """Run a command. `heredocs` follow `command.line`; `network` is default or none."""
+    """Run a command. `heredocs` follow `command.line`; `network` is default, none or host."""
 
     command: Command
     heredocs: tuple[Heredoc, ...] = ()
@@ -95,6 +100,8 @@ class Copy(Instruction):
     checksum: str = ""
     excludes: tuple[str, ...] = ()
     keeps_parents: bool = False
+    keeps_git_dir: bool = False
+    is_linked: bool = False
     unpacks: bool | None = None
 
 

@@ -5,6 +5,8 @@ Source: Dockerfile reference, "RUN --mount".
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import posixpath
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from paas.builders.dockerfile.agent import lent_agent
 from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.instructions import Run, RunMount
 from paas.builders.dockerfile.scratch import Scratch
@@ -23,11 +26,12 @@ from paas.model.container import Mount
 
 #: What the kernel shows here is no place for files.
 _KERNEL_TREES = ("/proc", "/sys", "/dev")
+_AGENT_TARGET = "/run/buildkit/ssh_agent."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMounts:
-    """The mounts of one RUN and the variables that `type=secret,env=` gives it."""
+    """The mounts of one RUN and the variables that secrets and agents give it."""
 
     mounts: tuple[Mount, ...]
     env: Mapping[str, str]
@@ -35,12 +39,18 @@ class StepMounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountSources:
-    """Where mounts come from: trees by `from=` ('' is the context), the app's caches, its config vars."""
+    """Where mounts come from: trees by `from=` ('' is the context), the app's caches, its config vars, SSH agents.
+
+    `step` holds what lasts as long as the step: locks and sockets. `wait` takes a lock that another step may hold.
+    """
 
     tree: Callable[[str], LayeredTree]
     caches: Path
     secrets: Mapping[str, str]
+    agents: Mapping[str, Path]
     scratch: Scratch
+    step: contextlib.ExitStack
+    wait: Callable[[int], None]
 
 
 def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
@@ -59,8 +69,8 @@ def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
             mounts.append(Mount(target=target, size_bytes=asked.size_bytes))
         elif asked.kind == "secret":
             _add_secret(asked, workdir, sources, mounts, env)
-        elif asked.is_required:
-            raise CopyError("an SSH agent is not offered to builds: use --mount=type=secret with a deploy key")
+        elif asked.kind == "ssh":
+            _add_agent(asked, workdir, sources, mounts, env)
     return StepMounts(mounts=tuple(mounts), env=env)
 
 
@@ -97,7 +107,9 @@ def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
 
 def _cache(asked: RunMount, target: str, sources: MountSources) -> Mount:
     name = hashlib.sha256((asked.id or target).encode()).hexdigest()[:32]
-    directory = sources.caches / name
+    directory = _free_cache(sources, name) if asked.sharing == "private" else sources.caches / name
+    if asked.sharing == "locked":
+        sources.wait(_lock_of(sources, directory))
     if not directory.is_dir():
         with tempfile.TemporaryDirectory(dir=_made(sources.caches), prefix=".new-") as parent:
             fresh = Path(parent) / name
@@ -107,8 +119,48 @@ def _cache(asked: RunMount, target: str, sources: MountSources) -> Mount:
                 copy_tree(tree, tree.resolve(asked.source or "/"), fresh)
             os.chown(fresh, asked.uid, asked.gid)
             fresh.chmod(int(asked.mode or "755", 8))
-            fresh.rename(directory)
+            try:
+                fresh.rename(directory)
+            except OSError:
+                if not directory.is_dir():  # no: another step was first
+                    raise
     return Mount(target=target, source=directory, is_read_only=asked.is_read_only)
+
+
+def _free_cache(sources: MountSources, name: str) -> Path:
+    """Return the first cache directory of this name that no other step has; it is this step's until it ends."""
+    number = 0
+    while True:
+        directory = sources.caches / (f"{name}.{number}" if number else name)
+        try:
+            fcntl.flock(_lock_of(sources, directory), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            number += 1
+        else:
+            return directory
+
+
+def _lock_of(sources: MountSources, directory: Path) -> int:
+    """Open the lock of a cache directory for as long as the step lasts."""
+    lock = os.open(_made(sources.caches) / f".lock-{directory.name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    sources.step.callback(os.close, lock)
+    return lock
+
+
+def _add_agent(asked: RunMount, workdir: str, sources: MountSources, mounts: list[Mount], env: dict[str, str]) -> None:
+    """Lend an SSH agent to this one step; the first one is also named by SSH_AUTH_SOCK."""
+    agent = sources.agents.get(asked.id or "default")
+    if agent is None:
+        if asked.is_required:
+            raise CopyError(f'no SSH key "{asked.id or "default"}" forwarded from the client. '
+                            "Start an agent and build with: paas image:build --ssh default")
+        return
+    socket = sources.scratch.new_socket()
+    sources.step.enter_context(lent_agent(agent, socket, owner=(asked.uid, asked.gid), mode=int(asked.mode or "600", 8)))
+    count = sum(mount.target.startswith(_AGENT_TARGET) for mount in mounts)
+    target = workdir_path(workdir, asked.target or f"{_AGENT_TARGET}{count}")
+    mounts.append(Mount(target=target, source=socket, is_read_only=True))
+    env.setdefault("SSH_AUTH_SOCK", target)
 
 
 def _add_secret(
@@ -119,13 +171,14 @@ def _add_secret(
     value = sources.secrets.get(name)
     if value is None:
         if asked.is_required:
-            raise CopyError(f"secret {name}: not found. Set it with: paas config:set <app> {name}=...")
+            raise CopyError(f"secret {name}: not found. Set it with: paas config:set <app> {name}=..., or for image:build "
+                            f"with: --secret id={name},src=FILE")
         return
     if asked.env:
         env[asked.env] = value
     if asked.target or not asked.env:
         file = sources.scratch.new_secret()
-        file.write_text(value)
+        file.write_bytes(value.encode("utf-8", "surrogateescape"))
         os.chown(file, asked.uid, asked.gid)
         file.chmod(int(asked.mode or "400", 8))
         target = workdir_path(workdir, asked.target or f"/run/secrets/{name}")

@@ -22,7 +22,10 @@ PATH_PROPERTY, TARGET_PROPERTY, ARGS_PROPERTY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOrder:
-    """One build of one Dockerfile. `secrets` is what RUN --mount=type=secret may ask for; nothing else gets to see it."""
+    """One build of one Dockerfile. `secrets` is what RUN --mount=type=secret may ask for; nothing else gets to see it.
+
+    `agents` are sockets of SSH agents by the id of RUN --mount=type=ssh. `labels` are added to the image's own.
+    """
 
     tree: Path
     cache: Path
@@ -31,11 +34,15 @@ class BuildOrder:
     target: str = ""
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    agents: Mapping[str, Path] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     tenant: Tenant = PLATFORM
     limits: Limits = Limits()
     timeout_s: float = 0
     reference: str = ""
     uses_cache: bool = True
+    pulls: bool = False
+    allows_host_network: bool = False
 
 
 def order_from(request: BuildRequest) -> BuildOrder:

@@ -174,10 +174,10 @@ class _Parser:
         if not command.is_shell and not command.argv:
             self._fail("RUN requires at least one argument")
         network, security = flags.one("network") or "default", flags.one("security") or "sandbox"
-        if network == "host":
-            self._fail("network mode host is not allowed", remedy="builds have their app's network: drop --network")
-        if network not in ("default", "none"):
-            self._fail(f'invalid network mode: "{network}"', remedy="use default or none")
+        if network not in ("default", "none", "host"):
+            self._fail(f'invalid network mode: "{network}"', remedy="use default, none or host")
+        for device in flags.all("device"):
+            self._fail(f"device {device} is not available", remedy="builds get no device of the machine: drop --device")
         if security != "sandbox":
             self._fail(f"security mode {security} is not allowed", remedy="builds never run privileged: drop --security")
         try:
@@ -197,13 +197,16 @@ class _Parser:
         opened = {heredoc.word for heredoc in self._raw.heredocs}
         if words[-1] in opened:
             self._fail(f"{keyword} cannot accept a heredoc as a destination")
-        unpack = flags.boolean("unpack")
+        if "$" in flags.one("from"):
+            self._fail("variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+                       "scope as a workaround")
         return Copy(
             line=self._raw.line, text=self._raw.text, is_add=keyword == "ADD",
             sources=tuple(word for word in words[:-1] if word not in opened), destination=words[-1],
             heredocs=self._raw.heredocs, origin=flags.one("from"), chown=flags.one("chown"), chmod=flags.one("chmod"),
             checksum=flags.one("checksum"), excludes=flags.all("exclude"), keeps_parents=bool(flags.boolean("parents")),
-            unpacks=unpack,
+            keeps_git_dir=bool(flags.boolean("keep-git-dir")), is_linked=bool(flags.boolean("link")),
+            unpacks=flags.boolean("unpack"),
         )  # fmt: skip
 
     def _cmd(self) -> Cmd:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paas.builders.dockerfile.expand import ExpansionError, Scope, expand_word
+from paas.builders.dockerfile.expand import PROXY_ARGS, ExpansionError, Scope, expand_word
 from paas.builders.dockerfile.instructions import Arg, Copy, Dockerfile, From, Instruction, Run
 from paas.errors import InvalidFile
 
 SCRATCH = "scratch"
+#: Names of architectures that mean another's (containerd's platforms.Normalize).
+_ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm"}
+#: Arguments that a build may be given without any ARG for them.
+_UNDECLARED = frozenset({*PROXY_ARGS, "SOURCE_DATE_EPOCH"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,12 @@ class BuildPlan:
         """Return the given build arguments that no ARG of the file declares."""
         stages = (i for stage in self.stages for i in stage.instructions)
         declared = {name for i in stages if isinstance(i, Arg) for name, _ in i.pairs}
-        return tuple(sorted(name for name in self.given if name not in declared and name not in self.outer))
+        return tuple(sorted(name for name in self.given if name not in declared | _UNDECLARED and name not in self.outer))
 
 
 def plan_build(
     dockerfile: Dockerfile, *, target: str = "", build_args: Mapping[str, str] | None = None,
-    platform: tuple[str, str] = ("amd64", ""),
+    platform: tuple[str, str] = ("amd64", ""), allows_host_network: bool = False,
 ) -> BuildPlan:
     """Split into stages and find those that `target` (default: the last) needs. Raises InvalidFile."""
     given = dict(build_args or {})
@@ -83,10 +87,21 @@ def plan_build(
         else:
             stages[-1] = _extend_stage(dockerfile, stages[-1], instruction, stages[:-1])
     wanted = _find_target(dockerfile, stages, target)
+    if not allows_host_network:
+        _refuse_host_network(dockerfile, stages)
     return BuildPlan(
         file=dockerfile.file, escape=dockerfile.escape, stages=tuple(stages), needed=_closure(stages, wanted),
         outer=dict(scope.args), given=given,
     )  # fmt: skip
+
+
+def _refuse_host_network(dockerfile: Dockerfile, stages: Sequence[Stage]) -> None:
+    for instruction in (i for stage in stages for i in stage.instructions):
+        if isinstance(instruction, Run) and instruction.network == "host":
+            raise InvalidFile(
+                dockerfile.file, instruction.line, "network mode host is not allowed", text=instruction.text,
+                remedy="builds have their app's network: drop --network, or use paas image:build --allow network.host",
+            )  # fmt: skip
 
 
 def _platform_args(platform: tuple[str, str]) -> dict[str, str]:
@@ -111,13 +126,23 @@ def _start_stage(dockerfile: Dockerfile, start: From, earlier: Sequence[Stage], 
         raise InvalidFile(dockerfile.file, start.line, f"base name ({start.image}) should not be blank", text=start.text,
                           remedy="give the ARG a default, or a value with --build-arg")
     platform = _expanded(dockerfile, start, start.platform, scope.values())
-    own = scope.values()["TARGETPLATFORM"]
-    if platform and not own.startswith(platform):
+    own = scope.values()["BUILDPLATFORM"]
+    if platform and not _is_platform(platform, own):
         raise InvalidFile(dockerfile.file, start.line, f"this machine is {own}, it cannot build for {platform}",
                           text=start.text, remedy=f"drop --platform, or use {own}")
     parent = _stage_called(earlier, image)
     is_image = parent is None and image != SCRATCH
     return Stage(index=len(earlier), start=start, image=image if is_image else "", parent=parent)
+
+
+def _is_platform(wanted: str, own: str) -> bool:
+    """Say whether a platform is this machine's: `linux/amd64`, `amd64`, `linux`, `linux/x86_64`, `linux/arm64/v8`."""
+    system, architecture, *variant = own.split("/")
+    parts = wanted.lower().split("/")
+    if len(parts) == 1:
+        parts = [system, architecture] if parts[0] == system else [system, *parts]
+    parts[1] = _ARCHITECTURES.get(parts[1], parts[1])
+    return parts[:2] == [system, architecture] and (len(parts) == 2 or parts[2:] == variant)
 
 
 def _extend_stage(dockerfile: Dockerfile, stage: Stage, instruction: Instruction, earlier: Sequence[Stage]) -> Stage:

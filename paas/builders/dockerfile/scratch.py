@@ -17,7 +17,7 @@ _PREFIX = "dockerfile-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scratch:
-    """Where a build puts files: `disk` for large ones, `memory` for secrets. Only root may look into either."""
+    """Where a build puts files: `disk` for large ones, `memory` for secrets. Only root may list either."""
 
     disk: Path
     memory: Path
@@ -25,6 +25,10 @@ class Scratch:
     def new_directory(self) -> Path:
         """Return a new directory on disk."""
         return Path(tempfile.mkdtemp(dir=self.disk))
+
+    def new_socket(self) -> Path:
+        """Return where to bind a new socket."""
+        return Path(tempfile.mkdtemp(dir=self.memory)) / "socket"
 
     def new_secret(self) -> Path:
         """Return where to write a new secret."""
@@ -47,6 +51,7 @@ def _directory(parent: Path) -> Iterator[Path]:
             with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(old, waits=False):
                 remove_tree(old)
         directory = Path(tempfile.mkdtemp(dir=parent, prefix=_PREFIX))
+        directory.chmod(0o711)  # what is below belongs to root, or to a tool that runs as nobody
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:

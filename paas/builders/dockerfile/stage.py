@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from paas.builders.dockerfile.expand import Scope, expand_heredoc, expand_word
+from paas.builders.dockerfile.flags import parse_mount
 from paas.builders.dockerfile.instructions import (
     Arg,
     Cmd,
@@ -26,7 +27,6 @@ from paas.builders.dockerfile.instructions import (
     Maintainer,
     Onbuild,
     Run,
-    RunMount,
     Shell,
     StopSignal,
     User,
@@ -93,7 +93,8 @@ def resolve(instruction: Instruction, scope: Scope, *, escape: str = "\\") -> In
         case Copy():
             return _resolve_copy(instruction, values, escape)
         case Run():
-            return replace(instruction, mounts=tuple(_resolve_mount(m, values, escape) for m in instruction.mounts))
+            mounts = (parse_mount(m.unexpanded, word) if m.unexpanded else m for m in instruction.mounts)
+            return replace(instruction, mounts=tuple(mounts))
         case Workdir():
             return replace(instruction, path=word(instruction.path))
         case User():
@@ -223,13 +224,6 @@ def _resolve_copy(instruction: Copy, values: Mapping[str, str], escape: str) -> 
         destination=word(instruction.destination), chown=word(instruction.chown), chmod=word(instruction.chmod),
         checksum=word(instruction.checksum), excludes=tuple(word(exclude) for exclude in instruction.excludes),
     )  # fmt: skip
-
-
-def _resolve_mount(mount: RunMount, values: Mapping[str, str], escape: str) -> RunMount:
-    def word(text: str) -> str:
-        return expand_word(text, values, escape=escape)
-
-    return replace(mount, target=word(mount.target), source=word(mount.source), id=word(mount.id), env=word(mount.env))
 
 
 def _script_argv(content: str) -> tuple[str, ...]:

@@ -6,18 +6,22 @@ that succeeded is stored, so a killed build leaves nothing that a later one coul
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from paas.builders.dockerfile.accounts import find_owner
+from paas.builders.dockerfile.agent import lent_agent
 from paas.builders.dockerfile.context import FileDigests, digest_entries
-from paas.builders.dockerfile.copy import CopyError, CopyOrder, destination_path, find_sources, perform_copy
+from paas.builders.dockerfile.copy import CopyError, CopyOrder, Source, destination_path, find_source, perform_copy
 from paas.builders.dockerfile.expand import PROXY_ARGS
-from paas.builders.dockerfile.fetch import check_digest, download, is_git, is_url, url_name
+from paas.builders.dockerfile.fetch import Remote, check_sources, find_remote
+from paas.builders.dockerfile.gitsource import NOBODY
 from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.ignore import IgnoreRules, parse_ignore
 from paas.builders.dockerfile.instructions import Copy, Run
@@ -25,14 +29,18 @@ from paas.builders.dockerfile.mounts import MountSources, prepare_mounts
 from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import StageState, run_argv
-from paas.builders.dockerfile.tree import Entry, LayeredTree
-from paas.builders.dockerfile.writer import LayerWriter
+from paas.builders.dockerfile.tree import LayeredTree
+from paas.builders.dockerfile.writer import Attributes, LayerWriter
 from paas.engines import BuildStep, Engine
 from paas.errors import BuildFailed, CommandFailed
 from paas.host.files import disk_problem
 from paas.host.run import LastLines
 from paas.model.container import NetworkMode
 from paas.oci.store import ImageStore
+
+_NETWORKS: Mapping[str, NetworkMode] = {
+    "default": NetworkMode.TENANT, "none": NetworkMode.NONE, "host": NetworkMode.HOST,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,10 @@ class Origin:
     @property
     def is_context(self) -> bool:
         return self.layers is None
+
+
+#: What a source of COPY or ADD turned out to be.
+Found = Remote | tuple[Source, ...]
 
 
 class LayerSteps:
@@ -75,30 +87,36 @@ class LayerSteps:
             if not entry.is_directory:
                 raise CopyError(f"cannot make working directory {path}: it is a file")
             return None
-        key = _key("workdir", state.layers, path)
-        return self._cached(key, quiet=True) or self._written(key, state, lambda writer: writer.directory(path))
+        uid, gid = find_owner(state.config.user, self.root(state)) if state.config.user else (0, 0)
+        attributes = Attributes(mode=0o755, uid=uid, gid=gid)
+        key = _key("workdir", state.layers, path, uid, gid)
+        cached = self._cached(key, quiet=True)
+        return cached or self._written(key, state.layers, lambda writer: writer.directory(path, attributes))
 
     def copy(self, state: StageState, copy: Copy) -> str:
         """Return the layer of COPY or ADD. Raises CopyError."""
+        check_sources(copy)
         origin = self._origin(copy.origin)
         excludes = parse_ignore(copy.excludes)
-        downloads, digests = self._download(copy)
-        found = find_sources(_without_urls(copy), origin.tree)
-        if origin.is_context:
-            digests.append(digest_entries(origin.tree, found, self._digests, excludes=excludes))
-        else:
-            digests += origin.layers or ()
         destination = destination_path(state.workdir, copy.destination)
         owner = find_owner(copy.chown, self.root(state)) if copy.chown else (0, 0) if origin.is_context else None
-        key = _key(
-            "add" if copy.is_add else "copy", state.layers, digests, copy.sources, destination, owner, copy.chmod,
-            copy.excludes, [(h.name, h.content) for h in copy.heredocs], copy.keeps_parents, copy.unpacks,
-        )  # fmt: skip
-        order = CopyOrder(
-            copy=copy, tree=origin.tree, entries=(*downloads, *found), destination=destination, owner=owner,
-            excludes=excludes, downloads=downloads, is_immutable=not origin.is_context,
-        )  # fmt: skip
-        return self._cached(key) or self._written(key, state, lambda writer: perform_copy(order, writer))
+        with contextlib.ExitStack() as stack:
+            found = [self._found(copy, source, origin, stack) for source in copy.sources]
+            # A linked layer is the same whatever lies below it.
+            below = () if copy.is_linked and not copy.chmod else state.layers
+            key = _key(
+                "add" if copy.is_add else "copy", below, [self._identity(f, origin, excludes) for f in found], copy.sources,
+                destination, owner, copy.chmod, copy.excludes, [(h.name, h.content) for h in copy.heredocs],
+                copy.keeps_parents, copy.unpacks, copy.is_linked,
+            )  # fmt: skip
+            cached = self._cached(key)
+            if cached is not None:
+                return cached
+            order = CopyOrder(
+                copy=copy, sources=tuple(source for f in found for source in _brought(f)), destination=destination,
+                owner=owner, excludes=excludes, is_immutable=not origin.is_context,
+            )  # fmt: skip
+            return self._written(key, below, lambda writer: perform_copy(order, writer))
 
     def run(self, state: StageState, run: Run) -> str:
         """Return the layer of RUN. Raises BuildFailed with the command's last lines, CopyError."""
@@ -108,24 +126,28 @@ class LayerSteps:
         cached = self._cached(key)
         if cached is not None:
             return cached
-        sources = MountSources(
-            tree=lambda name: self._origin(name).tree, caches=self._order.cache / "mounts",
-            secrets=self._order.secrets, scratch=self._scratch,
-        )  # fmt: skip
-        prepared = prepare_mounts(run, state.workdir, sources)
-        hosted = self._hosted.prepare(state.layers[: state.base_count], state.layers[state.base_count :])
-        step = BuildStep(
-            layers=hosted.layers,
-            argv=argv,
-            env={**hosted.env, **env, **prepared.env},
-            user=state.config.user,
-            workdir=state.workdir,
-            mounts=(*hosted.mounts, *prepared.mounts),
-            network=NetworkMode.NONE if run.network == "none" else NetworkMode.TENANT,
-            limits=self._order.limits,
-            tenant=self._order.tenant,
-        )
-        return self._execute(step, run, key)
+        if run.network == "host" and not self._order.allows_host_network:
+            raise CopyError("network mode host is not allowed: builds have their app's network")
+        with contextlib.ExitStack() as stack:
+            sources = MountSources(
+                tree=lambda name: self._origin(name).tree, caches=self._order.cache / "mounts",
+                secrets=self._order.secrets, agents=self._order.agents, scratch=self._scratch, step=stack,
+                wait=lambda lock: fcntl.flock(lock, fcntl.LOCK_EX),
+            )  # fmt: skip
+            prepared = prepare_mounts(run, state.workdir, sources)
+            hosted = self._hosted.prepare(state.layers[: state.base_count], state.layers[state.base_count :])
+            step = BuildStep(
+                layers=hosted.layers,
+                argv=argv,
+                env={**hosted.env, **env, **prepared.env},
+                user=state.config.user,
+                workdir=state.workdir,
+                mounts=(*hosted.mounts, *prepared.mounts),
+                network=_NETWORKS[run.network],
+                limits=self._order.limits,
+                tenant=self._order.tenant,
+            )
+            return self._execute(step, run, key)
 
     def _execute(self, step: BuildStep, run: Run, key: str) -> str:
         said = LastLines(self._order.output.detail)
@@ -158,7 +180,7 @@ class LayerSteps:
                 top = origin.tree.find(mount.source or "/") if origin.is_context else None
                 tops = (top,) if top is not None else ()
                 mounts.append(origin.layers or digest_entries(origin.tree, tops, self._digests, excludes=IgnoreRules()))
-            elif mount.kind in ("cache", "secret"):
+            elif mount.kind in ("cache", "secret", "ssh"):
                 mounts.append(self._order.tenant.name)  # what one app's secrets made is for no other app
         user = state.config.user
         return _key("run", state.layers, argv, sorted(keyed.items()), user, state.workdir, mounts, run.network)
@@ -169,33 +191,38 @@ class LayerSteps:
             self._order.output.detail(" ---> Using cache")
         return layer
 
-    def _written(self, key: str, state: StageState, write: Callable[[LayerWriter], object]) -> str:
+    def _written(self, key: str, below: Sequence[str], write: Callable[[LayerWriter], object]) -> str:
         with self._store.new_layer() as pending:
             try:
-                write(LayerWriter(pending.diff, self._directories(state.layers)))
+                write(LayerWriter(pending.diff, self._directories(below)))
             except OSError as exc:
                 raise disk_problem(exc, pending.diff) from exc
             return pending.commit(content_key=key)
 
-    def _download(self, copy: Copy) -> tuple[tuple[Entry, ...], list[str]]:
-        """Fetch ADD's URLs; return them as entries, and what tells their content apart."""
-        found: list[Entry] = []
-        digests: list[str] = []
-        for source in copy.sources if copy.is_add else ():
-            if is_git(source):
-                raise CopyError(f"a git repository cannot be added: {source}. Clone it with RUN git clone")
-            if not is_url(source):
-                continue
-            name = url_name(source)
-            if not name and copy.destination.endswith("/"):
-                raise CopyError(f"cannot determine filename for source {source}")
-            file = self._scratch.new_directory() / "content"
-            digests.append(download(source, file, checksum=copy.checksum))
-            found.append(Entry(name or "content", str(file), file.lstat()))
-        if copy.checksum and not found:
-            for entry in find_sources(copy, self._origin("").tree):
-                check_digest(entry.path, f"sha256:{self._digests.of(entry)}", copy.checksum)
-        return tuple(found), digests
+    def _found(self, copy: Copy, source: str, origin: Origin, stack: contextlib.ExitStack) -> Found:
+        """Return where a source is: elsewhere, or in the origin's tree."""
+
+        def agent() -> Path | None:
+            known = self._order.agents.get("default")
+            return stack.enter_context(lent_agent(known, self._agent_path(), owner=(NOBODY, NOBODY))) if known else None
+
+        remote = find_remote(copy, source, self._scratch.new_directory, agent=agent)
+        if remote is not None:
+            return remote
+        return find_source(source, origin.tree, keeps_parents=copy.keeps_parents)
+
+    def _agent_path(self) -> Path:
+        directory = self._scratch.new_directory()
+        directory.chmod(0o711)
+        return directory / "agent"
+
+    def _identity(self, found: Found, origin: Origin, excludes: IgnoreRules) -> object:
+        """Return what changes with the content of a source."""
+        if isinstance(found, Remote):
+            return found.identity
+        if origin.layers is not None:
+            return origin.layers
+        return digest_entries(origin.tree, [source.entry for source in found], self._digests, excludes=excludes)
 
     def _directories(self, layers: Sequence[str]) -> tuple[Path, ...]:
         return tuple(self._store.layer_dir(layer) for layer in reversed(layers))
@@ -210,8 +237,8 @@ class LayerSteps:
         return left
 
 
-def _without_urls(copy: Copy) -> Copy:
-    return replace(copy, sources=tuple(s for s in copy.sources if not (copy.is_add and is_url(s))))
+def _brought(found: Found) -> tuple[Source, ...]:
+    return (found.fetch(),) if isinstance(found, Remote) else found
 
 
 def _key(*parts: object) -> str:

@@ -133,8 +133,14 @@ class LayeredTree:
             if entry.is_directory:
                 yield from self.walk(entry.path)
 
-    def match(self, pattern: str) -> tuple[str, ...]:
-        """Return the paths that a pattern of COPY means; `*` does not cross a `/`. Raises ValueError for a bad pattern."""
+    def match(self, pattern: str, *, crosses: bool = False) -> tuple[str, ...]:
+        """Return the paths that a pattern of COPY means; `*` does not cross a `/`. Raises ValueError for a bad pattern.
+
+        With `crosses` a `**` stands for any number of directories, as in COPY --parents.
+        """
+        if crosses and "**" in pattern:
+            regex = re.compile(pattern_regex(pattern.strip("/")), re.DOTALL)
+            return tuple(entry.path for entry in self.walk("") if regex.fullmatch(entry.path))
         found = [""]
         for part in [p for p in posixpath.normpath("/" + pattern).split("/") if p]:
             if not has_wildcards(part):

@@ -9,24 +9,25 @@ import contextlib
 import errno
 import os
 import posixpath
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from paas.builders.dockerfile.contents import copy_attributes, copy_bytes, is_device, write_stream
 from paas.builders.dockerfile.tree import Entry, LayeredTree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """Owner, permissions and modification time of something to be written; a time of None is now."""
+    """Owner, permissions, modification time (None is now) and extended attributes of something to be written."""
 
     mode: int
     uid: int = 0
     gid: int = 0
     mtime_ns: int | None = None
+    extended: tuple[tuple[str, bytes], ...] = ()
 
 
 def attributes_of(entry: Entry) -> Attributes:
@@ -36,23 +37,32 @@ def attributes_of(entry: Entry) -> Attributes:
 
 
 class LayerWriter:
-    """Writes below `diff`; `below` are the directories of the lower layers, the topmost first."""
+    """Writes below `diff`; `below` are the directories of the lower layers, the topmost first.
 
-    def __init__(self, diff: Path, below: Sequence[Path]) -> None:
+    With `latest_ns` nothing gets a later time than that: the same sources make the same layer.
+    """
+
+    def __init__(self, diff: Path, below: Sequence[Path], *, latest_ns: int | None = None) -> None:
         self.diff = diff
         self.tree = LayeredTree((diff, *below))
+        self._latest_ns = latest_ns
         self._present: set[str] = {""}
-        self._times: dict[str, int] = {}
+        self._times: dict[str, int | None] = {}
+        #: Where a file with several names was written first.
+        self._first_names: dict[tuple[int, int], tuple[Path, int]] = {}
         for root in below[:1]:
             self._take_over(Entry("", str(root), root.lstat()), diff)
 
-    def directory(self, path: str, attributes: Attributes | None = None) -> str:
+    def directory(self, path: str, attributes: Attributes | None = None, *, overwrites: bool = False) -> str:
         """Make sure that a directory is there, with its parents; return its path without links.
 
-        A new one gets `attributes` (default root's, 0755), one that exists keeps its own. Raises NotADirectoryError.
+        A new one gets `attributes` (default root's, 0755), one that exists keeps its own unless `overwrites`.
+        Raises NotADirectoryError.
         """
         real = self.tree.resolve(path)
         if real in self._present:
+            if overwrites and attributes is not None:
+                self._stamp(self.diff / real, attributes, real)
             return real
         attributes = attributes or Attributes(mode=0o755)
         parent = posixpath.dirname(real)
@@ -68,6 +78,9 @@ class LayerWriter:
         elif entry.real != str(target):
             target.mkdir()
             self._take_over(entry, target)
+            self._times[real] = None
+            if overwrites:
+                self._stamp(target, attributes, real)
         self._present.add(real)
         self.tree.forget(real)
         return real
@@ -81,10 +94,9 @@ class LayerWriter:
         """Write a file (a path on disk or a stream) at a path; what was there is replaced unless it is a directory."""
         target = self._place(path, attributes)
         if isinstance(source, str):
-            shutil.copyfile(source, target, follow_symlinks=False)
+            copy_bytes(source, target)
         else:
-            with target.open("xb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
+            write_stream(source, target)
         self._stamp(target, attributes)
 
     def link(self, path: str, content: str, attributes: Attributes) -> None:
@@ -92,8 +104,9 @@ class LayerWriter:
         target = self._place(path, attributes)
         target.symlink_to(content)
         os.chown(target, attributes.uid, attributes.gid, follow_symlinks=False)
-        if attributes.mtime_ns is not None:
-            os.utime(target, ns=(attributes.mtime_ns,) * 2, follow_symlinks=False)
+        mtime_ns = self._time(attributes)
+        if mtime_ns is not None:
+            os.utime(target, ns=(mtime_ns,) * 2, follow_symlinks=False)
         self.tree.forget()
 
     def hard_link(self, path: str, existing: str, attributes: Attributes) -> None:
@@ -112,24 +125,49 @@ class LayerWriter:
         os.mkfifo(target)
         self._stamp(target, attributes)
 
+    def device(self, path: str, kind: int, number: int, attributes: Attributes) -> None:
+        """Make a device file (`kind` is S_IFCHR or S_IFBLK) at a path; containers may open the harmless ones only."""
+        target = self._place(path, attributes)
+        os.mknod(target, kind | 0o600, number)
+        self._stamp(target, attributes)
+
     def copy(self, entry: Entry, path: str, attributes: Attributes, *, links: bool = False) -> None:
-        """Copy what an entry is, but no directory, to a path; sockets and devices are left out.
+        """Copy what an entry is, but no directory, to a path; sockets are left out. Names of one file stay names of one.
 
         With `links` a file that stays as it is becomes another name of the same file: both are for reading only.
         """
-        if links and entry.is_file and attributes == attributes_of(entry) and self._linked(entry, path, attributes):
-            return
+        status = entry.status
         if entry.is_link:
             self.link(path, entry.link_target, attributes)
         elif entry.is_file:
+            is_same = links and attributes == attributes_of(entry) and self._time(attributes) == status.st_mtime_ns
+            if is_same and self._linked(entry.real, path, attributes):
+                return
+            first = self._first_name(status)
+            if first is not None and self._linked(str(first), path, attributes):
+                return
             self.file(path, entry.real, attributes)
-            _copy_capabilities(entry.real, self.diff / self._resolved(path))
-        elif stat.S_ISFIFO(entry.status.st_mode):
+            written = self.diff / self._resolved(path)
+            copy_attributes(entry.real, written)
+            if status.st_nlink > 1:
+                self._first_names[status.st_dev, status.st_ino] = (written, written.lstat().st_ino)
+        elif stat.S_ISFIFO(status.st_mode):
             self.pipe(path, attributes)
+        elif is_device(status):
+            self.device(path, stat.S_IFMT(status.st_mode), status.st_rdev, attributes)
 
-    def _linked(self, entry: Entry, path: str, attributes: Attributes) -> bool:
+    def _first_name(self, status: os.stat_result) -> Path | None:
+        """Return where the same file of the source was written, if it is still there."""
+        if status.st_nlink == 1:
+            return None
+        path, number = self._first_names.get((status.st_dev, status.st_ino), (self.diff, 0))
+        with contextlib.suppress(FileNotFoundError):
+            return path if path.lstat().st_ino == number else None
+        return None
+
+    def _linked(self, existing: str, path: str, attributes: Attributes) -> bool:
         try:
-            os.link(entry.real, self._place(path, attributes), follow_symlinks=False)
+            os.link(existing, self._place(path, attributes), follow_symlinks=False)
         except OSError as exc:
             if exc.errno in (errno.EMLINK, errno.EXDEV):
                 return False
@@ -138,9 +176,11 @@ class LayerWriter:
 
     def finish(self) -> None:
         """Set the times of directories that were changed by what was put into them."""
-        for real, mtime_ns in self._times.items():
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self.diff / real, ns=(mtime_ns, mtime_ns))
+        for real, wanted_ns in {"": None, **self._times}.items():
+            mtime_ns = self._clamped(wanted_ns)
+            if mtime_ns is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(self.diff / real, ns=(mtime_ns, mtime_ns))
 
     def _place(self, path: str, attributes: Attributes) -> Path:
         """Return where to write in the diff; the parent is there and the name is free."""
@@ -165,13 +205,22 @@ class LayerWriter:
 
     def _stamp(self, target: Path, attributes: Attributes, directory: str | None = None) -> None:
         os.chown(target, attributes.uid, attributes.gid)
-        target.chmod(attributes.mode)  # after chown, which clears setuid
-        if attributes.mtime_ns is None:
-            return
-        if directory is None:
-            os.utime(target, ns=(attributes.mtime_ns,) * 2)
-        else:
+        target.chmod(attributes.mode)  # after chown, which clears setuid and capabilities
+        for name, value in attributes.extended:
+            os.setxattr(target, name, value, follow_symlinks=False)
+        if directory is not None:
             self._times[directory] = attributes.mtime_ns
+        elif (mtime_ns := self._time(attributes)) is not None:
+            os.utime(target, ns=(mtime_ns,) * 2)
+
+    def _time(self, attributes: Attributes) -> int | None:
+        return self._clamped(attributes.mtime_ns)
+
+    def _clamped(self, wanted_ns: int | None) -> int | None:
+        """Return the time to set, None to leave it at now."""
+        if self._latest_ns is None:
+            return wanted_ns
+        return self._latest_ns if wanted_ns is None else min(wanted_ns, self._latest_ns)
 
     def _take_over(self, entry: Entry, target: Path) -> None:
         """Give a directory the attributes it has in the lower layers, as overlayfs does when it copies one up."""
@@ -186,8 +235,3 @@ def _extended(directory: str) -> Iterator[tuple[str, bytes]]:
     for name in os.listxattr(directory):
         if not name.startswith("trusted.overlay."):
             yield name, os.getxattr(directory, name)
-
-
-def _copy_capabilities(source: str, target: Path) -> None:
-    with contextlib.suppress(OSError):  # none, or a file system without them
-        os.setxattr(target, "security.capability", os.getxattr(source, "security.capability"))

@@ -43,8 +43,8 @@ class Build:
         tree = LayeredTree([self.below]) if from_below else open_context(self.context)
         owner = find_owner(copy.chown, LayeredTree([self.below])) if copy.chown else None if from_below else (0, 0)
         order = CopyOrder(
-            copy=copy, tree=tree, entries=find_sources(copy, tree), destination=destination_path(workdir, copy.destination),
-            owner=owner, excludes=parse_ignore(copy.excludes), is_immutable=from_below,
+            copy=copy, sources=find_sources(copy, tree), destination=destination_path(workdir, copy.destination), owner=owner,
+            excludes=parse_ignore(copy.excludes), is_immutable=from_below,
         )  # fmt: skip
         perform_copy(order, LayerWriter(self.diff, [self.below]))
 
@@ -123,11 +123,11 @@ def test_files_of_the_context_belong_to_root_and_keep_permissions_and_times(buil
 
 
 def test_chown_and_chmod_apply_to_all_that_is_copied(build: Build) -> None:
-    build.write(build.context, {"d/x": "x"})
-    build.copy("COPY --chown=app:web --chmod=u=rwX,go= d /srv/d/")
-    found = {p: (build.diff / p).stat() for p in ("srv/d", "srv/d/x")}
+    build.write(build.context, {"d/e/x": "x"})
+    build.copy("COPY --chown=app:web --chmod=u=rwX,go= d /srv/d")
+    found = {p: (build.diff / p).stat() for p in ("srv/d", "srv/d/e", "srv/d/e/x")}
     assert {p: (s.st_uid, s.st_gid, oct(stat.S_IMODE(s.st_mode))) for p, s in found.items()} == {
-        "srv/d": (1000, 33, "0o700"), "srv/d/x": (1000, 33, "0o600"),
+        "srv/d": (1000, 33, "0o755"), "srv/d/e": (1000, 33, "0o700"), "srv/d/e/x": (1000, 33, "0o600"),
     }  # fmt: skip
 
 

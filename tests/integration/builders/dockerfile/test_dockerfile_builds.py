@@ -229,7 +229,12 @@ def test_a_failing_step_shows_line_and_last_output_and_leaves_nothing(yard: Yard
         ("FROM registry.invalid/none:1\n", "Dockerfile:1: failed to resolve source metadata for registry.invalid/none:1"),
         ("FROM Debian\n", "Dockerfile:1: 'Debian' is not a valid image reference"),
         ("FROM debian:12\nWORKDIR /etc/passwd\n", "Dockerfile:2: cannot make working directory /etc/passwd"),
-        ("FROM debian:12\nADD https://example.com/x.git /x\n", "Dockerfile:2: a git repository cannot be added"),
+        ("FROM debian:12\nCOPY https://example.com/x.git /x\n", "Dockerfile:2: source can't be a git ref for COPY"),
+        ("FROM debian:12\nCOPY https://example.com/x /x\n", "Dockerfile:2: source can't be a URL for COPY"),
+        ("FROM debian:12\nADD git://127.0.0.1/x.git /x\n", "Dockerfile:2: git://127.0.0.1/x.git is on this machine"),
+        ("FROM debian:12\nRUN --mount=type=ssh,required true\n", 'Dockerfile:2: no SSH key "default" forwarded'),
+        ("FROM debian:12\nRUN --network=host true\n", "Dockerfile:2: network mode host is not allowed"),
+        ("FROM debian:12\nRUN --device=x true\n", "Dockerfile:2: device x is not available"),
         ("FROM debian:12\nRUN --mount=target=/proc/x true\n", 'Dockerfile:2: invalid mount target "/proc/x"'),
         ("FROM debian:12\nADD http://127.0.0.1:1/x /x\n", "Dockerfile:2: http://127.0.0.1:1/x is on this machine"),
     ],
@@ -385,7 +390,7 @@ def test_a_killed_build_leaves_no_step_that_looks_done(yard: Yard, tmp_path: Pat
         """
     )
     (tmp_path / "Dockerfile").write_text(dockerfile)
-    settings = {name: getattr(yard.settings, name) for name in ("network_prefix", "network_pool", "cgroup_parent")}
+    settings = {name: getattr(yard.settings, name) for name in ("network_prefix", "network_pool", "cgroup_parent", "uid_start")}
     argv = [sys.executable, "-c", KILLED, str(yard.paths.root), str(yard.paths.run), json.dumps(settings), str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:
         assert child.stdout is not None

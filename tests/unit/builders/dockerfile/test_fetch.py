@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from paas.builders.dockerfile.copy import CopyError
-from paas.builders.dockerfile.fetch import check_digest, download, is_git, is_url, url_name
+from paas.builders.dockerfile.fetch import check_digest, check_sources, download, is_url, url_name
+from paas.builders.dockerfile.gitsource import GitSource, check_commit, parse_git_source
+from paas.builders.dockerfile.instructions import Copy
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,50 @@ from paas.builders.dockerfile.fetch import check_digest, download, is_git, is_ur
     ],
 )  # fmt: skip
 def test_sources_are_told_apart(source: str, url: bool, git: bool) -> None:
-    assert (is_url(source), is_git(source)) == (url, git)
+    assert (is_url(source), parse_git_source(source) is not None) == (url, git)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("https://e.com/a.git", GitSource(url="https://e.com/a.git")),
+        ("https://e.com/a.git#v1:docs/x", GitSource(url="https://e.com/a.git", ref="v1", subdir="docs/x")),
+        ("https://e.com/a.git#:docs/", GitSource(url="https://e.com/a.git", subdir="docs")),
+        ("git@e.com:o/a.git#main", GitSource(url="git@e.com:o/a.git", ref="main")),
+        ("https://e.com/a.git?branch=main&subdir=d&commit=abc&keep-git-dir=true",
+         GitSource(url="https://e.com/a.git", ref="main", subdir="d", checksum="abc", keeps_git_dir=True)),
+    ],
+)  # fmt: skip
+def test_a_repository_is_named_with_reference_and_directory(source: str, expected: GitSource) -> None:
+    assert parse_git_source(source) == expected
+
+
+@pytest.mark.parametrize("source", ["https://e.com/a.git#--upload-pack=x", "https://e.com/a.git?x=1", "https://e.com/a.git#a b"])
+def test_a_repository_with_a_reference_that_is_none_is_refused(source: str) -> None:
+    with pytest.raises(CopyError, match=r"invalid git reference|unexpected query"):
+        parse_git_source(source)
+
+
+@pytest.mark.parametrize(("source", "host"), [("git@e.com:o/a.git", "e.com"), ("ssh://git@e.com:22/a", "e.com")])
+def test_the_host_of_a_repository_is_known(source: str, host: str) -> None:
+    found = parse_git_source(source)
+    assert found is not None and found.host == host
+
+
+def test_a_commit_must_begin_with_the_checksum() -> None:
+    source = GitSource(url="https://e.com/a.git", checksum="0123")
+    check_commit(source, "0123" + "a" * 36)
+    with pytest.raises(CopyError, match="expected checksum to match 0123, got ffff"):
+        check_commit(source, "f" * 40)
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [(("a", "b"), "can't be specified for multiple sources"), (("a.tar",), r"requires HTTP\(S\) or Git sources")],
+)
+def test_a_checksum_is_for_one_source_from_elsewhere(sources: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(CopyError, match=problem):
+        check_sources(Copy(line=1, text="", sources=sources, destination="/", is_add=True, checksum="sha256:aa"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""The caller's SSH agent, lent to one step: a socket of our own whose connections are passed on to the agent's.
+
+The step gets no path of the host and no key; when it is over, the socket is gone. Source: Dockerfile reference,
+"RUN --mount=type=ssh".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_PIECE = 64 * 1024
+_MAX_CONNECTIONS = 64
+_CONNECT_TIMEOUT_S = 5
+
+
+@contextlib.contextmanager
+def lent_agent(agent: Path, path: Path, *, owner: tuple[int, int] = (0, 0), mode: int = 0o600) -> Iterator[Path]:
+    """Listen at `path` for as long as the block lasts. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, contextlib.ExitStack() as stack:
+        listener.bind(str(path))
+        stack.callback(path.unlink, missing_ok=True)
+        os.chown(path, *owner)
+        path.chmod(mode)
+        listener.listen(_MAX_CONNECTIONS)
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        stack.callback(os.close, reading)
+        thread = threading.Thread(target=_Relay(agent, listener, reading).serve, daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(os.close, writing)  # first of all: it tells the thread to end
+        yield path
+
+
+def is_agent(path: Path) -> bool:
+    """Say whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_TIMEOUT_S)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+class _Relay:
+    """Pairs of connections, one of a client and one to the agent; a piece that came from one is sent to the other."""
+
+    def __init__(self, agent: Path, listener: socket.socket, end: int) -> None:
+        self._agent, self._listener, self._end = agent, listener, end
+        self._selector = selectors.DefaultSelector()
+        self._peers: dict[socket.socket, socket.socket] = {}
+
+    def serve(self) -> None:
+        """Pass on until the other end of the pipe is closed."""
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._end, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj == self._end:
+                    self._close_all()
+                    return
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._peers:
+                    self._pass_on(key.fileobj)
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        for connection in (client, agent):
+            connection.settimeout(_CONNECT_TIMEOUT_S)
+        try:
+            if len(self._peers) >= 2 * _MAX_CONNECTIONS:
+                raise ConnectionRefusedError
+            agent.connect(str(self._agent))
+        except OSError:
+            client.close()
+            agent.close()
+            return
+        for one, other in ((client, agent), (agent, client)):
+            self._peers[one] = other
+            self._selector.register(one, selectors.EVENT_READ)
+
+    def _pass_on(self, connection: socket.socket) -> None:
+        try:
+            piece = connection.recv(_PIECE)
+            if piece:
+                self._peers[connection].sendall(piece)
+                return
+        except OSError:
+            pass  # either side is gone: so is the pair
+        for one in (connection, self._peers[connection]):
+            self._selector.unregister(one)
+            del self._peers[one]
+            one.close()
+
+    def _close_all(self) -> None:
+        for connection in self._peers:
+            connection.close()
+        self._selector.close()
