@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 #: What of our environment the command gets. The server has its own copy of this list and drops the rest.
 FORWARDED = frozenset({
@@ -22,6 +22,8 @@ FORWARDED = frozenset({
     "GIT_PROTOCOL",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
+#: Variables of ours that the command line names, for `image:build`; never taken for the command's own environment.
+CALLER_PREFIX = "PAAS_CALLER_"
 #: Exit code when the server goes away before the command ends.
 SERVER_GONE = os.EX_UNAVAILABLE
 #: After so many Ctrl-C without an answer the client gives up waiting.
@@ -35,7 +37,7 @@ def socket_path() -> str:
 
 def try_server(argv: Sequence[str]) -> int | None:
     """Run the command in the server with our terminal; return its exit code, or None when no server listens."""
-    return _run({"argv": list(argv), "cwd": _directory(), "as": os.environ.get("PAAS_IDENTITY", "")})
+    return _run({"argv": list(argv), "cwd": _directory(), "as": os.environ.get("PAAS_IDENTITY", "")}, _named_variables(argv))
 
 
 def run_ssh_command(key_name: str) -> int:
@@ -68,8 +70,9 @@ def send_signal(connection: socket.socket, name: str) -> None:
         connection.sendall(b'{"signal": "%s"}\n' % name.encode())
 
 
-def _run(request: dict[str, object]) -> int | None:
-    request["env"] = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
+def _run(request: dict[str, object], variables: Mapping[str, str] = MappingProxyType({})) -> int | None:
+    forwarded = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
+    request["env"] = {**forwarded, **variables}
     with _terminal_kept():
         try:
             connection = open_command(socket_path(), request, (0, 1, 2))
@@ -78,6 +81,16 @@ def _run(request: dict[str, object]) -> int | None:
         with connection:
             _forward_signals(connection)
             return _wait(connection)
+
+
+def _named_variables(argv: Sequence[str]) -> dict[str, str]:
+    """Return what `image:build` may want of our environment: `--build-arg KEY`, `--secret id=KEY,env=KEY`, the SSH agent."""
+    if "image:build" not in argv:
+        return {}
+    names = {"SSH_AUTH_SOCK", "SOURCE_DATE_EPOCH"}
+    for field in ",".join(argv).split(","):
+        names.add(field.rpartition("=")[2])
+    return {CALLER_PREFIX: "1", **{CALLER_PREFIX + name: os.environ[name] for name in names if name in os.environ}}
 
 
 def _forward_signals(connection: socket.socket) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from paas.cli.common import format_option, print_json
+from paas.cli.imagebuild import build
 from paas.cli.readable import readable_size, readable_span, table
 from paas.context import Context
 from paas.deploy.gc import collect, kept_images
@@ -48,39 +49,6 @@ def list_images(ctx: Context, quiet: bool, style: str) -> None:
         ]
         for line in table(("REFERENCE", "IMAGE ID", "CREATED", "SIZE"), rows):
             ctx.output.plain(line)
-
-
-@click.command("image:build")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
-@click.option("--tag", "-t", "references", multiple=True, metavar="REFERENCE", help="what to call the image")
-@click.option("--file", "-f", "dockerfile", default="Dockerfile", help="Dockerfile, relative to the directory")
-@click.option("--target", default="", help="stage to stop at")
-@click.option("--build-arg", "arguments", multiple=True, metavar="KEY=VALUE")
-@click.option("--no-cache", is_flag=True, help="run every step again")
-@click.pass_obj
-def build(
-    ctx: Context, directory: Path, references: Sequence[str], dockerfile: str, target: str, arguments: Sequence[str],
-    no_cache: bool,
-) -> None:  # fmt: skip
-    """Build the Dockerfile of a directory into an image."""
-    from paas.builders.dockerfile.builder import build_image  # the parser is of no use to the other commands
-    from paas.builders.dockerfile.order import BuildOrder
-
-    wanted = [str(Reference.parse(reference)) for reference in references]
-    order = BuildOrder(
-        tree=directory.resolve(),
-        cache=ctx.paths.cache / "images",
-        output=ctx.output,
-        dockerfile=dockerfile,
-        target=target,
-        build_args=parse_assignments(arguments),
-        timeout_s=ctx.settings.build_timeout_s,
-        uses_cache=not no_cache,
-    )
-    image = build_image(order, engine=ctx.engine, paths=ctx.paths, settings=ctx.settings)
-    for reference in wanted:
-        ImageStore(ctx.paths.images).tag(image.id, reference)
-    ctx.output.plain(image.id)
 
 
 @click.command("image:tag")

@@ -21,7 +21,9 @@ from paas.errors import PermissionRefused, UsageError
 from paas.output import Output
 
 #: Modules of this package that hold no commands.
-_PLUMBING = frozenset({"allapps", "client", "common", "main", "root", "properties", "readable", "words"})
+_PLUMBING = frozenset({
+    "allapps", "buildwords", "client", "common", "imagebuild", "main", "root", "properties", "readable", "words",
+})  # fmt: skip
 #: Modules whose commands belong to no topic of the module's name.
 _TOPICLESS = {
     "misc": ("help", "version", "url", "urls", "events"),

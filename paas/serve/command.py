@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
-from paas.cli.client import FORWARDED, FORWARDED_PREFIX
+from paas.cli.client import CALLER_PREFIX, FORWARDED, FORWARDED_PREFIX
 from paas.context import Identity
 from paas.host.process import close_descriptors, rename_process
 from paas.serve.request import Request
@@ -80,7 +80,7 @@ def _text(descriptor: int, mode: str) -> TextIO:
 
 def _take_environment(request: Request, identity: Identity) -> None:
     """Add what the client may say; who is asking is for hooks that git starts."""
-    for name in [n for n in os.environ if n in FORWARDED or n.startswith(FORWARDED_PREFIX)]:
+    for name in [n for n in os.environ if n in FORWARDED or n.startswith((FORWARDED_PREFIX, CALLER_PREFIX))]:
         del os.environ[name]
     os.environ.update(request.env)
     os.environ["PAAS_IDENTITY"] = identity.name

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from paas.cli.client import FORWARDED, FORWARDED_PREFIX
+from paas.cli.client import CALLER_PREFIX, FORWARDED, FORWARDED_PREFIX
 from paas.errors import PermissionRefused, UsageError
 
 #: Longest request; the kernel allows argv and environment of 2 MiB together.
@@ -92,7 +92,7 @@ def parse_request(line: bytes) -> Request:
 
 
 def _is_forwarded(name: str) -> bool:
-    return name in FORWARDED or (name.startswith(FORWARDED_PREFIX) and name.isidentifier())
+    return name in FORWARDED or (name.startswith((FORWARDED_PREFIX, CALLER_PREFIX)) and name.isidentifier())
 
 
 def _environment_text(value: Any) -> str:

@@ -18,8 +18,13 @@ _REMEDY = (
 )
 
 
-def find_base(name: str, store: ImageStore, output: Output, *, file: str, instruction: Instruction) -> Image:
-    """Return the image called `name`. Raises InvalidFile at the instruction when neither store nor registry has it."""
+def find_base(
+    name: str, store: ImageStore, output: Output, *, file: str, instruction: Instruction, pulls: bool = False
+) -> Image:
+    """Return the image called `name`. Raises InvalidFile at the instruction when neither store nor registry has it.
+
+    With `pulls` the registry is asked also for what is here.
+    """
     image = store.find_image(name) if _is_image_id(name) else None
     if image is not None:
         return image
@@ -28,7 +33,7 @@ def find_base(name: str, store: ImageStore, output: Output, *, file: str, instru
     except InvalidInput as exc:
         raise InvalidFile(file, instruction.line, exc.message, text=instruction.text, remedy=exc.remedy) from exc
     image = store.find_image(str(reference))
-    if image is not None:
+    if image is not None and not pulls:
         return image
     output.detail(f"Pulling {reference.familiar}")
     try:

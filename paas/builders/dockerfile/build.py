@@ -46,7 +46,8 @@ class DockerfileBuild:
         for index in self._plan.needed:
             self._build_stage(self._plan.stages[index])
         state = self._states[self._plan.target.index]
-        image = self._store.create_image(state.config, state.layers, reference=self._order.reference)
+        config = replace(state.config, labels=tuple({**dict(state.config.labels), **self._order.labels}.items()))
+        image = self._store.create_image(config, state.layers, reference=self._order.reference)
         self._steps.finish()
         self._order.output.detail(f"Successfully built {image.short_id}")
         if self._order.reference:
@@ -108,7 +109,10 @@ class DockerfileBuild:
             raise InvalidFile(self._plan.file, instruction.line, str(exc), text=instruction.text) from exc
 
     def _find_base(self, name: str, instruction: Instruction) -> Image:
-        return find_base(name, self._store, self._order.output, file=self._plan.file, instruction=instruction)
+        order = self._order
+        return find_base(
+            name, self._store, order.output, file=self._plan.file, instruction=instruction, pulls=order.pulls
+        )  # fmt: skip
 
     def _state_of(self, index: int) -> StageState:
         """Return a built stage; a trigger may ask for one that the plan did not foresee."""

@@ -54,8 +54,15 @@ class DockerfileBuilder:
 
 def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Settings) -> Image:
     """Build one Dockerfile; tag the image when the order has a reference. Raises BuildFailed, InvalidFile, Cancelled."""
-    dockerfile = read_dockerfile(order.tree, order.dockerfile)
-    plan = plan_build(dockerfile, target=order.target, build_args=order.build_args, platform=host_platform())
+    dockerfile = (
+        read_dockerfile(order.tree, order.dockerfile)
+        if order.text is None
+        else parse_dockerfile(order.text, file=order.dockerfile)
+    )
+    plan = plan_build(
+        dockerfile, target=order.target, build_args=order.build_args, platform=host_platform(),
+        allows_host_network=order.allows_host_network,
+    )  # fmt: skip
     store = ImageStore(paths.images)
     hosted = HostedStep(store, is_on=settings.build_inherit_host_config)
     with scratch_directories(paths.work, paths.run / "builds") as scratch:

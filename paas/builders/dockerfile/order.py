@@ -24,6 +24,7 @@ PATH_PROPERTY, TARGET_PROPERTY, ARGS_PROPERTY = (
 class BuildOrder:
     """One build of one Dockerfile. `secrets` is what RUN --mount=type=secret may ask for; nothing else gets to see it.
 
+    `text` is the Dockerfile itself when it is no file of the tree; `dockerfile` is then only what it is called.
     `agents` are sockets of SSH agents by the id of RUN --mount=type=ssh. `labels` are added to the image's own.
     """
 
@@ -31,6 +32,7 @@ class BuildOrder:
     cache: Path
     output: Output
     dockerfile: str = DOCKERFILE
+    text: str | None = None
     target: str = ""
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -13,6 +13,7 @@ import pytest
 from dockerfile_yard import TENANT, Yard, remove_traces
 from harness import STACK_IMAGES
 from paas.engines.embedded.engine import EmbeddedEngine
+from paas.model.container import PLATFORM
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
@@ -35,7 +36,8 @@ def yard() -> Iterator[Yard]:
     finally:
         for container in engine.list():
             engine.remove(container.id, is_forced=True)
-        engine.release_tenant(TENANT)
+        for tenant in (TENANT, PLATFORM):
+            engine.release_tenant(tenant)
         remove_traces(settings)
         shutil.rmtree(base)
         slot.release()
