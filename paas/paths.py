@@ -46,6 +46,10 @@ class Paths:
         return self.root / "containers"
 
     @property
+    def volumes(self) -> Path:
+        return self.root / "volumes"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

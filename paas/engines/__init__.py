@@ -70,6 +70,38 @@ class CommittedRun:
     image: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a running container has used since its start, and its limits (0: none). `at` is when it was read.
+
+    `memory_bytes` is without what the kernel can drop (page cache not in use), as in `docker stats`.
+    """
+
+    at: float
+    cpu_s: float = 0.0
+    memory_bytes: int = 0
+    memory_limit_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    pids: int = 0
+    pids_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerProcess:
+    """One process in a container, with the host's pids; `user` is the uid inside."""
+
+    pid: int
+    parent: int
+    user: int
+    state: str
+    cpu_s: float
+    memory_bytes: int
+    argv: tuple[str, ...]
+
+
 class Engine(Protocol):
     """All verbs take a container id, a unique prefix of it, or its name."""
 
@@ -99,6 +131,33 @@ class Engine(Protocol):
 
     def kill(self, container: str, signal: int = 0) -> None:
         """Send one signal to its init, by default its stop signal. Raises Conflict when it does not run."""
+
+    def restart(self, container: str, *, timeout_s: float | None = None) -> Container:
+        """Stop it if it runs and start it, with the address and ports it had. Returns it running."""
+
+    def rename(self, container: str, name: str) -> Container:
+        """Give it another name. Raises Conflict when that is taken."""
+
+    def update(self, container: str, *, limits: Limits | None = None, restart: str | None = None) -> Container:
+        """Change limits (at once if it runs, 0 lifts one) or restart policy."""
+
+    def stats(self, container: str) -> Usage:
+        """Read what it has used. Raises Conflict when it does not run."""
+
+    def processes(self, container: str) -> tuple[InnerProcess, ...]:
+        """List what runs in it, oldest first. Raises Conflict when it does not run."""
+
+    def check_health(self, container: str) -> Container:
+        """Run its health check once, record the result, return it. Nothing when it has no check or does not run."""
+
+    def volumes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the named volumes and the ids of the containers that use each."""
+
+    def create_volume(self, name: str) -> None:
+        """Make an empty named volume. Raises Conflict when it is there."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a named volume with its content. Raises NotFound, and Conflict when a container uses it."""
 
     def remove(self, container: str, *, is_forced: bool = False) -> None:
         """Delete a container and all it holds; a running one only when forced (killed at once)."""
@@ -131,6 +190,9 @@ class Engine(Protocol):
 
     def image_entrypoint(self, image: str) -> tuple[str, ...]:
         """Return the image's ENTRYPOINT. Raises NotFound."""
+
+    def image_ports(self, image: str) -> tuple[str, ...]:
+        """Return the ports that the image exposes, e.g. `80/tcp`. Raises NotFound."""
 
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove images that no reference, container or `keep` (ids) names, and layers that nothing uses; name those gone."""

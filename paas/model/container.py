@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from signal import SIGRTMAX, SIGRTMIN, Signals
 
+from paas.errors import InvalidInput
+from paas.model.health import Health, HealthCheck
 from paas.model.process import ProcessId
 
 
@@ -44,10 +47,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A directory or file of the host seen inside.
+    """A directory or file of the host, a volume or a tmpfs seen inside.
 
     With `is_mapped` the host's uid 0 appears as the container's uid 0 (an idmapped mount); without it host ids show
-    as they are. An empty `source` is a tmpfs of `size_bytes`.
+    as they are. A `volume` is kept by the engine under its name, made when it is missing; a new one gets what the image has
+    at the target if `is_copied`. With neither `source` nor `volume` it is a tmpfs of `size_bytes` and `mode`, or, if
+    `is_anonymous`, a volume that goes with the container.
     """
 
     target: str
@@ -55,11 +60,15 @@ class Mount:
     is_read_only: bool = False
     is_mapped: bool = True
     size_bytes: int = 0
+    mode: int = 0o1777
+    volume: str = ""
+    is_anonymous: bool = False
+    is_copied: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
-    """A port of the host that leads to a port of the container."""
+    """A port of the host that leads to a port of the container. In a ContainerSpec host port 0 stands for a free one."""
 
     host_port: int
     container_port: int
@@ -78,7 +87,9 @@ class ContainerSpec:
     """All that is needed to make a container. `argv` is complete (entrypoint and command joined).
 
     `image` is an image id or reference in the store, `user` is `name|uid[:group|gid]`, '' the image's own.
-    `env` wins over the image's ENV. Labels must hold only short strings.
+    `env` wins over the image's ENV. Labels must hold only short strings. A VOLUME of the image that no mount covers gets an
+    anonymous volume. `health` is laid over the image's HEALTHCHECK. `restart` is a restart policy as text: the supervisor
+    looks after containers that have one.
     """
 
     image: str
@@ -102,6 +113,9 @@ class ContainerSpec:
     stop_timeout_s: float = 30.0
     log_path: Path | None = None
     log_max_bytes: int = 10 * 1024 * 1024
+    health: HealthCheck | None = None
+    restart: str = "no"
+    is_removed_at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +123,7 @@ class Container:
     """A container as the engine finds it. `pid` is the host pid of its init, 0 unless running.
 
     Not `is_held`: it runs, but nobody reads what it writes and nobody will learn how it ends.
+    `is_stopped_by_user` says that its last end was asked for (stop, kill); `health_check` None means that it has none.
     """
 
     id: str
@@ -128,10 +143,60 @@ class Container:
     ports: tuple[PortMapping, ...] = ()
     log_path: Path | None = None
     is_held: bool = True
+    limits: Limits = Limits()
+    mounts: tuple[Mount, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    network: NetworkMode = NetworkMode.TENANT
+    hostname: str = ""
+    user: str = ""
+    workdir: str = ""
+    stop_signal: int = 0
+    stop_timeout_s: float = 0.0
+    restart: str = "no"
+    is_removed_at_end: bool = False
+    is_stopped_by_user: bool = False
+    health_check: HealthCheck | None = None
+    health: Health = Health()
 
     @property
     def is_running(self) -> bool:
         return self.status is ContainerStatus.RUNNING
+
+    @property
+    def exit_signal(self) -> str:
+        """Return the name of the signal that ended it, e.g. SIGKILL; '' when none did."""
+        return signal_name(self.exit_code - 128) if self.exit_code is not None and self.exit_code > 128 else ""
+
+    @property
+    def exit_reason(self) -> str:
+        """Return why it is not running, as a predicate: "exited with status 3", "was killed by SIGSEGV"."""
+        if self.is_oom_killed:
+            limit = f" ({self.limits.memory_bytes >> 20} MiB)" if self.limits.memory_bytes else ""
+            return f"was killed because it used more memory than it may{limit}"
+        if self.exit_code is None:
+            return "ended"
+        return f"was killed by {self.exit_signal}" if self.exit_signal else f"exited with status {self.exit_code}"
+
+
+def signal_number(name: str) -> int:
+    """Parse `SIGTERM`, `TERM`, `RTMIN+3` or `15`. Raises InvalidInput."""
+    plain = name.upper().removeprefix("SIG")
+    if plain.isdecimal() and 1 <= int(plain) <= SIGRTMAX:
+        return int(plain)
+    if plain.startswith("RTMIN+") and plain[6:].isdecimal() and SIGRTMIN + int(plain[6:]) <= SIGRTMAX:
+        return int(SIGRTMIN) + int(plain[6:])
+    try:
+        return int(Signals[f"SIG{plain}"])
+    except KeyError:
+        raise InvalidInput(f"'{name}' is not a signal", remedy="e.g. SIGTERM, INT or 15") from None
+
+
+def signal_name(number: int) -> str:
+    """Return e.g. SIGTERM; '' for what is no signal."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return ""
 
 
 # Labels that the platform puts on containers of apps.

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from paas.deploy.rollout import Missing
 from paas.model.container import Container, process_of
 from paas.model.process import ProcessId
+from paas.model.restart import RestartPolicy
 from paas.schedulers import Deployment
-from paas.serve.restarts import History, RestartPolicy, ended, next_start, restarted, running
+from paas.serve.restarts import History, ended, next_start, restarted, running
 
 #: Tells one life of a process from the next: a new release or a restart by the user begins a new one.
 Life = tuple[int, int]

@@ -7,31 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
-from paas.errors import InvalidInput
+from paas.model.restart import Condition, RestartPolicy
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0
 #: A process that ran so long had started well: its failures before that are forgotten.
 STABLE_S = 60.0
 DEFAULT_POLICY = "on-failure:10"
-
-
-class Condition(StrEnum):
-    """When to start again."""
-
-    NO = "no"
-    ON_FAILURE = "on-failure"
-    ALWAYS = "always"
-    UNLESS_STOPPED = "unless-stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicy:
-    """`max_restarts` 0 means no limit."""
-
-    condition: Condition
-    max_restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +33,6 @@ class History:
     def is_down(self) -> bool:
         """Say whether its last end is noted and no start since."""
         return self.ended_at > 0
-
-
-def parse_restart_policy(text: str) -> RestartPolicy:
-    """Read `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:<times>`. Raises InvalidInput."""
-    name, colon, count = text.partition(":")
-    is_counted = name == Condition.ON_FAILURE and count.isdecimal()
-    if name not in set(Condition) or (colon and not is_counted):
-        remedy = "use no, always, unless-stopped, on-failure or on-failure:10"
-        raise InvalidInput(f"'{text}' is not a restart policy", remedy=remedy)
-    return RestartPolicy(condition=Condition(name), max_restarts=int(count) if colon else 0)
 
 
 def delay_s(failures: int) -> float:

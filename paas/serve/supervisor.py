@@ -25,12 +25,14 @@ from paas.errors import Conflict, PaasError
 from paas.host.process import answers
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
+from paas.model.restart import RestartPolicy, parse_restart_policy
 from paas.output import Output
 from paas.schedulers import Deployment
 from paas.serve.lives import Lives
 from paas.serve.logfiles import prune_logs
-from paas.serve.restarts import DEFAULT_POLICY, RestartPolicy, parse_restart_policy
+from paas.serve.restarts import DEFAULT_POLICY
 from paas.serve.stop import StopSignal
+from paas.serve.tending import Tending
 from paas.serve.watch import Watch
 from paas.serve.workers import Workers
 
@@ -80,6 +82,9 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._watch = Watch(self._selector, self._note_end)
         self._workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
+        # Workers of their own: checks that hang must not keep apps from being looked after.
+        tending = Workers(self._selector, before_fork=self._ctx.state.db.close)
+        self._tending = Tending(self._ctx.engine, tending, self._watch.update, self._ctx.now)
         self._retirement = Retirement()
         self._retire_at, self._rescan_at = math.inf, 0.0
         self._apps: dict[str, Watched] = {}
@@ -104,6 +109,7 @@ class Supervisor:
     # -- what happened
 
     def _note_end(self, container: Container) -> None:
+        self._guard(container.id, lambda: self._tending.look_again(container.id))
         app = self._apps.get(container.labels.get(LABEL_APP, ""))
         if app is not None:
             app.look_at = 0.0
@@ -121,7 +127,8 @@ class Supervisor:
         has_room = len(self._workers) < MAX_WORKERS
         looks = [app.look_at for app in self._apps.values() if has_room and app.name not in self._workers]
         chores = [chore.due_at for chore in self._chores if chore.name not in self._workers]
-        due = min([self._rescan_at, self._retire_at, *looks, *chores])
+        tending = time.monotonic() + (self._tending.due_at - self._ctx.now())
+        due = min([self._rescan_at, self._retire_at, tending, *looks, *chores])
         return max(0.0, due - time.monotonic())
 
     def _do_what_is_due(self) -> None:
@@ -136,6 +143,7 @@ class Supervisor:
         if self._retire_at <= now:
             self._retire_at = math.inf
             self._guard("retire", self._retire)
+        self._guard("containers", self._tending.step)
         for chore in self._chores:
             if chore.due_at <= now and chore.name not in self._workers:
                 chore.due_at = now + chore.every_s
@@ -160,7 +168,9 @@ class Supervisor:
             app.needs_routes |= is_proxy_down  # setting a route starts the proxy
         self._retirement.adopt_orphans(self._ctx)
         self._retire_at = 0.0
-        self._watch.update(self._ctx.engine.list({LABEL_KIND: KIND_PROCESS}))
+        found = self._ctx.engine.list()
+        self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
+        self._tending.update(found)
 
     def _look(self, watched: Watched) -> None:
         """Compare fact and intent of one app; start a worker if something is due now."""

@@ -27,7 +27,10 @@ PROMISED = {
     "app-json": ("report", "set"),
     "git": ("report", "set"),
     "url": ("",), "urls": ("",), "version": ("",), "events": ("",), "help": ("",), "doctor": ("",), "serve": ("",),
-    "container": ("run", "ps", "start", "stop", "rm", "logs", "exec", "commit", "port", "inspect"),
+    "container": (
+        "run", "create", "ps", "start", "stop", "restart", "kill", "rm", "wait", "rename", "update", "logs", "exec", "attach",
+        "commit", "port", "inspect", "stats", "top", "volumes", "volume-create", "volume-rm",
+    ),
     "image": ("list", "build", "tag", "rm", "import"),
     "stacks": ("build",),
 }  # fmt: skip

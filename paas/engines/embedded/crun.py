@@ -68,7 +68,10 @@ class Crun:
         except FileNotFoundError:
             return ()
 
-    def exec_argv(self, container: str, process: Path, *, console: Path | None = None) -> list[str]:
+    def exec_argv(
+        self, container: str, process: Path, *, console: Path | None = None, pid_file: Path | None = None
+    ) -> list[str]:
         """Return the command that runs one more process, described by an OCI `process` object in a file."""
         terminal = ("--console-socket", str(console)) if console is not None else ()
-        return self.argv("exec", "--process", str(process), *terminal, container)
+        noted = ("--pid-file", str(pid_file)) if pid_file is not None else ()
+        return self.argv("exec", "--process", str(process), *terminal, *noted, container)

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal as signals
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 
-from paas.engines import BuildStep, CommittedRun, LogLine, Stdio, StepResult
-from paas.engines.embedded import cgroups, committing, repair
-from paas.engines.embedded.attach import attached, run_with_console
+from paas.engines import BuildStep, CommittedRun, InnerProcess, LogLine, Stdio, StepResult, Usage
+from paas.engines.embedded import cgroups, changing, checking, committing, repair
+from paas.engines.embedded.attach import attached
+from paas.engines.embedded.executing import Execution, execute
 from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, read_log, rotate
-from paas.engines.embedded.making import (
-    command_of,
-    finish,
-    locked,
-    make,
-    making,
-    read_account,
-    release_claims,
-    surroundings_of,
-)  # fmt: skip
-from paas.engines.embedded.record import Record, container_from, read_record
+from paas.engines.embedded.making import finish, locked, make, making, release_claims
+from paas.engines.embedded.record import Record, container_from, mark_stopped, read_record
 from paas.engines.embedded.running import (
     container_of,
     launch,
@@ -38,11 +27,10 @@ from paas.engines.embedded.running import (
     take_away,
     wait_for_exit,
 )  # fmt: skip
-from paas.engines.embedded.spec import process_config
-from paas.engines.embedded.streams import passable
+from paas.engines.embedded.usage import read_processes_of, read_usage
+from paas.engines.embedded.volumes import create_volume, remove_volume, volume_names
 from paas.errors import Conflict, InvalidInput, NotFound
-from paas.host.run import spawn
-from paas.model.container import Container, ContainerSpec, ContainerStatus, Tenant
+from paas.model.container import Container, ContainerSpec, ContainerStatus, Limits, Tenant
 from paas.network import bridge
 from paas.paths import Paths
 from paas.settings import Settings
@@ -100,14 +88,63 @@ class EmbeddedEngine:
         record = self._record(container)
         home = self._ground.home(record.id)
         if container_of(self._ground, record).is_running:
+            mark_stopped(home)
             stop_started(home, record, record.stop_timeout_s if timeout_s is None else timeout_s)
         return container_of(self._ground, record)
 
     def kill(self, container: str, signal: int = 0) -> None:
         """Send one signal to its init, by default its stop signal. Raises Conflict when it does not run."""
-        record = self._record(container)
-        if not signal_init(self._ground.home(record.id), signal or record.stop_signal):
+        record = self._running(container)
+        number = signal or record.stop_signal
+        if number in (record.stop_signal, signals.SIGKILL):
+            mark_stopped(self._ground.home(record.id))
+        if not signal_init(self._ground.home(record.id), number):
             raise _not_running(record)
+
+    def restart(self, container: str, *, timeout_s: float | None = None) -> Container:
+        """Stop it if it runs and start it, with the address and ports it had."""
+        self.stop(container, timeout_s=timeout_s)
+        return self.start(container)
+
+    def rename(self, container: str, name: str) -> Container:
+        """Give it another name. Raises Conflict when that is taken."""
+        record = self._record(container)
+        with locked(self._ground.home(record.id)):
+            return container_of(self._ground, changing.rename(self._ground, self._record(record.id), name))
+
+    def update(self, container: str, *, limits: Limits | None = None, restart: str | None = None) -> Container:
+        """Change limits (at once if it runs, 0 lifts one) or restart policy."""
+        record = self._record(container)
+        with locked(self._ground.home(record.id)):
+            changed = changing.update(self._ground, self._record(record.id), limits=limits, restart=restart)
+            return container_of(self._ground, changed)
+
+    def stats(self, container: str) -> Usage:
+        """Read what it has used. Raises Conflict when it does not run."""
+        return read_usage(self._ground, self._running(container))
+
+    def processes(self, container: str) -> tuple[InnerProcess, ...]:
+        """List what runs in it, oldest first. Raises Conflict when it does not run."""
+        return read_processes_of(self._ground, self._running(container))
+
+    def check_health(self, container: str) -> Container:
+        """Run its health check once, record the result, return it."""
+        record = self._record(container)
+        checking.check_health(self._ground, record)
+        return container_of(self._ground, record)
+
+    def volumes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the named volumes and the ids of the containers that use each."""
+        users = [(mount.volume, container.id) for container in self.list() for mount in container.mounts if mount.volume]
+        return {name: tuple(c for volume, c in users if volume == name) for name in volume_names(self._ground)}
+
+    def create_volume(self, name: str) -> None:
+        """Make an empty named volume. Raises Conflict when it is there."""
+        create_volume(self._ground, name)
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a named volume. Raises NotFound, and Conflict when a container uses it."""
+        remove_volume(self._ground, name, self.volumes().get(name, ()))
 
     def remove(self, container: str, *, is_forced: bool = False) -> None:
         """Delete a container and all it holds."""
@@ -135,22 +172,8 @@ class EmbeddedEngine:
         user: str = "", workdir: str = "", has_terminal: bool = False,
     ) -> int:
         """Run one more process in it; return its exit code."""
-        record, stdio = self._running(container), stdio or Stdio()
-        command = command_of(record)
-        account = read_account(self._ground.rootfs(record.id).root, user) if user else command.account
-        command = replace(
-            command, argv=tuple(argv), env={**record.env, **(env or {})}, account=account,
-            workdir=workdir or record.workdir, has_terminal=has_terminal,
-        )  # fmt: skip
-        around = replace(surroundings_of(self._ground, record), init=None)
-        with _temporary_file(self._ground.home(record.id), json.dumps(process_config(command, around))) as process:
-            if has_terminal:
-                return run_with_console(lambda c: self._ground.crun.exec_argv(record.id, process, console=c), stdio)
-            argv = self._ground.crun.exec_argv(record.id, process)
-            with passable(stdio) as given, spawn(
-                argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr
-            ) as running:
-                return running.wait()
+        execution = Execution(argv=tuple(argv), env=env or {}, user=user, workdir=workdir, has_terminal=has_terminal)
+        return execute(self._ground, self._running(container), execution, stdio or Stdio())
 
     def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Start it and join its streams from the first byte until it stops; return its exit code."""
@@ -199,6 +222,10 @@ class EmbeddedEngine:
     def image_entrypoint(self, image: str) -> tuple[str, ...]:
         """Return the image's ENTRYPOINT."""
         return self._ground.images.image(image).config.entrypoint
+
+    def image_ports(self, image: str) -> tuple[str, ...]:
+        """Return the ports that the image exposes."""
+        return self._ground.images.image(image).config.exposed_ports
 
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove images that no reference, no container and not `keep` names, and layers that nothing uses."""
@@ -267,13 +294,3 @@ class EmbeddedEngine:
 
 def _not_running(record: Record) -> Conflict:
     return Conflict(f"Container {record.name or record.id} is not running", remedy=f"paas container:start {record.id}")
-
-
-@contextlib.contextmanager
-def _temporary_file(directory: Path, content: str) -> Iterator[Path]:
-    path = directory / f".exec-{os.getpid()}-{os.urandom(4).hex()}"
-    path.write_text(content)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

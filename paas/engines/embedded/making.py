@@ -9,8 +9,8 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,17 +19,21 @@ from pathlib import Path
 from paas.engines.embedded.accounts import Account, account_for
 from paas.engines.embedded.claims import Claims
 from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.publishing import assign_ports
 from paas.engines.embedded.record import Record, write_record
 from paas.engines.embedded.rootfs import mount_rootfs, unmount_rootfs, write_etc_files
 from paas.engines.embedded.spec import Command, Surroundings, runtime_config
+from paas.engines.embedded.volumes import fill_volumes, image_volumes, is_volume, volume_directory
 from paas.errors import Conflict, HostProblem, InvalidInput, NotFound
 from paas.host import kernel
 from paas.host.files import disk_problem, remove_tree
-from paas.model.container import ContainerSpec, NetworkMode
+from paas.model.container import ContainerSpec, NetworkMode, signal_number
+from paas.model.health import HealthCheck, effective_check
 from paas.network.ipam import addresses
 from paas.oci.manifest import ImageConfig
 
 ID_BYTES = 6
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 _MAX_PASSWD_BYTES = 4 << 20
 
 
@@ -78,11 +82,12 @@ def discard(ground: Ground, home: Path) -> None:
 def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str], config: ImageConfig, image: str) -> Record:
     """Make the container of `spec` on these layers in `home`. Raises NotFound, Conflict, InvalidInput, HostProblem."""
     ground.tenancy.ensure(spec.tenant, with_network=spec.network is NetworkMode.TENANT)
-    if spec.name and not _claims(ground, "names").take(spec.name, home.name):
-        holder = _claims(ground, "names").holder(spec.name)
-        raise Conflict(f"The name '{spec.name}' is in use by container {holder}", remedy=f"paas container:rm {spec.name}")
+    if spec.name:
+        take_name(ground, spec.name, home.name)
     mount_layers(ground, home, layers, spec.tenant.number)
     account = read_account(ground.rootfs(home.name).root, spec.user or config.user)
+    mounts = (*spec.mounts, *image_volumes(config.volumes, spec.mounts))
+    fill_volumes(ground, home, mounts, spec.tenant)
     record = Record(
         id=home.name,
         name=spec.name,
@@ -99,8 +104,8 @@ def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str],
         hostname=_hostname(spec, home.name),
         address=_take_address(ground, home.name, spec) if spec.network is NetworkMode.TENANT else "",
         network=spec.network,
-        ports=spec.ports,
-        mounts=spec.mounts,
+        ports=assign_ports(ground, spec.ports),
+        mounts=mounts,
         limits=spec.limits,
         labels=dict(spec.labels),
         has_terminal=spec.has_terminal,
@@ -112,6 +117,11 @@ def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str],
         log_path=spec.log_path or home / "log",
         log_max_bytes=spec.log_max_bytes,
         created_at=time.time(),
+        user=spec.user or config.user,
+        exposed_ports=config.exposed_ports,
+        health=effective_check(spec.health, image_check(config)),
+        restart=spec.restart,
+        is_removed_at_end=spec.is_removed_at_end,
     )
     _write_config(ground, home, record)
     return record
@@ -135,10 +145,24 @@ def mount_layers(ground: Ground, home: Path, layers: Sequence[str], tenant: int)
     )
 
 
-def release_claims(ground: Ground, record: Record) -> None:
-    """Give back a container's name and address."""
+def take_name(ground: Ground, name: str, container: str) -> None:
+    """Let a container alone have a name. Raises Conflict, InvalidInput."""
+    if not _NAME.match(name):
+        raise InvalidInput(f"'{name}' is not a name for a container", remedy="use letters, digits, '_', '.' and '-'")
+    claims = _claims(ground, "names")
+    if not claims.take(name, container):
+        raise Conflict(f"The name '{name}' is in use by container {claims.holder(name)}", remedy=f"paas container:rm {name}")
+
+
+def give_name_back(ground: Ground, record: Record) -> None:
+    """Let others have the name that a container was made with."""
     if record.name:
         _claims(ground, "names").release(record.name, record.id)
+
+
+def release_claims(ground: Ground, record: Record) -> None:
+    """Give back a container's name and address."""
+    give_name_back(ground, record)
     if record.address:
         _claims(ground, "addresses").release(record.address, record.id)
 
@@ -170,7 +194,10 @@ def surroundings_of(ground: Ground, record: Record, files: tuple[tuple[Path, str
         cgroup=ground.cgroup(record.tenant.number, record.id),
         network=record.network,
         files=files,
-        mounts=record.mounts,
+        mounts=tuple(
+            replace(mount, source=volume_directory(ground, record.id, mount)) if is_volume(mount) else mount
+            for mount in record.mounts
+        ),
         limits=record.limits,
         init=ground.init if record.has_init else None,
         is_read_only=record.is_read_only,
@@ -180,17 +207,20 @@ def surroundings_of(ground: Ground, record: Record, files: tuple[tuple[Path, str
     )
 
 
-def signal_number(name: str) -> int:
-    """Parse `SIGTERM`, `TERM` or `15`. Raises InvalidInput."""
-    plain = name.upper().removeprefix("SIG")
-    if plain.isdecimal() and 1 <= int(plain) <= signal.SIGRTMAX:
-        return int(plain)
-    if plain.startswith("RTMIN+") and plain[6:].isdecimal():
-        return int(signal.SIGRTMIN) + int(plain[6:])
-    try:
-        return int(signal.Signals[f"SIG{plain}"])
-    except KeyError:
-        raise InvalidInput(f"'{name}' is not a signal", remedy="e.g. SIGTERM, INT or 15") from None
+def image_check(config: ImageConfig) -> HealthCheck | None:
+    """Return the image's HEALTHCHECK as a command to run; CMD-SHELL runs in the image's SHELL. Pure."""
+    written = config.healthcheck
+    if written is None or written.test[0] not in ("CMD", "CMD-SHELL"):
+        return None
+    argv = written.test[1:] if written.test[0] == "CMD" else (*(config.shell or ("/bin/sh", "-c")), *written.test[1:])
+    return HealthCheck(
+        argv=argv,
+        interval_s=written.interval_s,
+        timeout_s=written.timeout_s,
+        start_period_s=written.start_period_s,
+        start_interval_s=written.start_interval_s,
+        retries=written.retries,
+    )
 
 
 def _write_config(ground: Ground, home: Path, record: Record) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.record import Record, container_from, read_record
-from paas.errors import CommandFailed, Conflict
+from paas.errors import CommandFailed, Conflict, HostProblem
 from paas.host.files import flock
 from paas.model.container import Container, PortMapping
 from paas.network import firewall
@@ -15,6 +17,8 @@ from paas.network.firewall import Publication
 from paas.network.listening import find_listener
 
 _ANY = "0.0.0.0"
+#: Where a port is taken from when none was chosen: below what the kernel gives to outgoing connections.
+_FREE_PORTS = range(20_000, 32_768)
 
 
 @contextlib.contextmanager
@@ -37,6 +41,27 @@ def claimed_ports(ground: Ground, record: Record) -> Iterator[Callable[[], None]
             with contextlib.suppress(CommandFailed):  # never hides the first failure
                 firewall.set_published(prefix, _publications(others))
             raise
+
+
+def assign_ports(ground: Ground, ports: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
+    """Put a free port of the host where none was chosen; the container keeps it. Raises HostProblem when there is none."""
+    if all(port.host_port for port in ports):
+        return ports
+    records = [record for home in ground.homes() if (record := read_record(home)) is not None]
+    taken = {port.host_port for port in (*ports, *(port for record in records for port in record.ports))}
+    chosen = []
+    for port in ports:
+        number = port.host_port or _free_port(port.protocol, taken)
+        taken.add(number)
+        chosen.append(replace(port, host_port=number))
+    return tuple(chosen)
+
+
+def _free_port(protocol: str, taken: Collection[int]) -> int:
+    for number in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        if number not in taken and find_listener(protocol, number) is None:
+            return number
+    raise HostProblem("No port of the host is free", remedy="stop some containers: paas container:ps")
 
 
 def republish(ground: Ground) -> None:

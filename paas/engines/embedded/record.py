@@ -1,7 +1,9 @@
 """What is known about a container, as files in its directory; status is read from the kernel, never stored.
 
-    container.json   what was asked for, written once when it is made
+    container.json   what was asked for, written when it is made; rename and update replace it
     process.json     pids of the last start, with start times against reuse, and the boot they belong to
+    health.json      results of the health checks since the last start
+    stopped          there if the last end was asked for
     last/exit, oom   written by conmon when it ended
 """
 
@@ -17,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from paas.model.container import Container, ContainerStatus, Limits, Mount, NetworkMode, PortMapping, Tenant
+from paas.model.health import Health, HealthCheck, HealthResult, HealthStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """container.json: the facts of a container that never change."""
+    """container.json: what a container is, from one start to the next."""
 
     id: str
     name: str
@@ -52,6 +55,11 @@ class Record:
     log_max_bytes: int
     created_at: float
     is_ephemeral: bool = False
+    user: str = ""
+    exposed_ports: tuple[str, ...] = ()
+    health: HealthCheck | None = None
+    restart: str = "no"
+    is_removed_at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +90,10 @@ def read_record(home: Path) -> Record | None:
     found["mounts"] = tuple(
         Mount(**{**mount, "source": Path(mount["source"]) if mount["source"] else None}) for mount in found["mounts"]
     )
-    for name in ("layers", "argv", "groups"):
-        found[name] = tuple(found[name])
+    for name in ("layers", "argv", "groups", "exposed_ports"):
+        found[name] = tuple(found.get(name, ()))
+    check = found.get("health")
+    found["health"] = HealthCheck(**{**check, "argv": tuple(check["argv"])}) if check else None
     found["network"] = NetworkMode(found["network"])
     found["log_path"] = Path(found["log_path"]) if found["log_path"] else None
     return Record(**found)
@@ -100,9 +110,31 @@ def read_processes(home: Path) -> Processes | None:
     return Processes(**found) if found is not None else None
 
 
+def write_health(home: Path, health: Health, started_at: float) -> None:
+    """Write health.json for the start at this time."""
+    _write(home / "health.json", {**asdict(health), "started_at": started_at})
+
+
+def read_health(home: Path, record: Record, started_at: float) -> Health:
+    """Read what the checks since that start have found; `starting` before the first."""
+    if record.health is None:
+        return Health()
+    found = _read(home / "health.json")
+    if found is None or found["started_at"] != started_at:
+        return Health(status=HealthStatus.STARTING)
+    results = tuple(HealthResult(**result) for result in found["results"])
+    return Health(status=HealthStatus(found["status"]), failures=found["failures"], results=results)
+
+
+def mark_stopped(home: Path) -> None:
+    """Remember that the end which comes now was asked for."""
+    with contextlib.suppress(OSError):  # removed meanwhile, or the disk is full: it is not worth a failure
+        (home / "stopped").touch()
+
+
 def forget_start(home: Path) -> None:
     """Remove what the last start left, before the next one."""
-    for name in ("process.json", "last/exit", "last/oom", "oom", "pid", "conmon.pid"):
+    for name in ("process.json", "health.json", "stopped", "last/exit", "last/oom", "oom", "pid", "conmon.pid"):
         (home / name).unlink(missing_ok=True)
     (home / "last").mkdir(exist_ok=True)
 
@@ -134,6 +166,20 @@ def container_from(home: Path, record: Record) -> Container:
         ports=record.ports,
         log_path=record.log_path,
         is_held=is_held,
+        limits=record.limits,
+        mounts=record.mounts,
+        exposed_ports=record.exposed_ports,
+        network=record.network,
+        hostname=record.hostname,
+        user=record.user,
+        workdir=record.workdir,
+        stop_signal=record.stop_signal,
+        stop_timeout_s=record.stop_timeout_s,
+        restart=record.restart,
+        is_removed_at_end=record.is_removed_at_end,
+        is_stopped_by_user=(home / "stopped").exists(),
+        health_check=record.health,
+        health=read_health(home, record, processes.started_at) if processes is not None else Health(),
     )
 
 

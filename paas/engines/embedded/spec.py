@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paas.engines.embedded.accounts import Account
+from paas.engines.embedded.limits import PERIOD_US, cpu_shares, quota_us
 from paas.model.container import Limits, Mount, NetworkMode
 
 IDS_PER_TENANT = 65536
@@ -43,8 +44,6 @@ _MOUNTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 
 #: Where every container has something mounted, whatever its image holds.
 FIXED_TARGETS = ("/proc", "/dev", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
-
-_PERIOD_US = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +139,8 @@ def _mounts(around: Surroundings) -> list[dict[str, Any]]:
     if around.init is not None:
         found.append(_mount(INIT_TARGET, "bind", str(around.init), ("bind", "ro", "nosuid", "nodev")))
     found += [_mount(target, "bind", str(file), ("bind", "rw", "nosuid", "nodev")) for file, target in around.files]
-    found += [_user_mount(mount) for mount in around.mounts]
+    # A mount on a directory hides what is mounted below it already: outer ones come first.
+    found += [_user_mount(mount) for mount in sorted(around.mounts, key=lambda mount: mount.target.rstrip("/").count("/"))]
     return found
 
 
@@ -148,7 +148,7 @@ def _user_mount(mount: Mount) -> dict[str, Any]:
     access = "ro" if mount.is_read_only else "rw"
     if mount.source is None:
         size = (f"size={mount.size_bytes}",) if mount.size_bytes else ()
-        return _mount(mount.target, "tmpfs", "tmpfs", (access, "nosuid", "nodev", "mode=1777", *size))
+        return _mount(mount.target, "tmpfs", "tmpfs", (access, "nosuid", "nodev", f"mode={mount.mode:o}", *size))
     # A user namespace can not hold set-uid files of the host against us: ids outside its mapping have no power in it.
     mapped = ("idmap",) if mount.is_mapped else ()
     return _mount(mount.target, "bind", str(mount.source), ("bind", access, "nodev", "nosuid", "rprivate", *mapped))
@@ -190,10 +190,10 @@ def resources(limits: Limits) -> dict[str, Any]:
     if limits.reserved_memory_bytes:
         found["memory"] = {**found.get("memory", {}), "reservation": limits.reserved_memory_bytes}
     if limits.cpu_millis:
-        found["cpu"] = {"quota": max(limits.cpu_millis * _PERIOD_US // 1000, 1000), "period": _PERIOD_US}
+        found["cpu"] = {"quota": quota_us(limits), "period": PERIOD_US}
     if limits.reserved_cpu_millis:
         # A weight, not a promise: 1024 is one core's worth beside others that reserve as well.
-        found["cpu"] = {**found.get("cpu", {}), "shares": max(limits.reserved_cpu_millis * 1024 // 1000, 2)}
+        found["cpu"] = {**found.get("cpu", {}), "shares": cpu_shares(limits)}
     if limits.pids:
         found["pids"] = {"limit": limits.pids}
     return found

@@ -106,12 +106,8 @@ def is_listening(address: str, port: int) -> bool:
 
 def how_it_ended(container: Container) -> str:
     """Return why a container stopped, as a predicate."""
-    if container.is_oom_killed:
-        return "was killed because it used more memory than it may"
-    code = container.exit_code
-    if code is None:
-        return "ended"
-    return f"was killed by signal {code - 128}" if code > 128 else f"exited with status {code} instead of staying up"
+    reason = container.exit_reason
+    return f"{reason} instead of staying up" if reason.startswith("exited") else reason
 
 
 def failure(engine: Engine, container: Container, message: str, *, remedy: str = "") -> DeployFailed:

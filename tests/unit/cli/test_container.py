@@ -1,14 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from paas.cli.container import attach, parse_publish, parse_size, parse_volume
+from paas.cli.container.flags import (
+    parse_environment,
+    parse_labels,
+    parse_mount,
+    parse_publish,
+    parse_size,
+    parse_span,
+    parse_tmpfs,
+    parse_volume,
+)
+from paas.cli.container.life import changed_limits
+from paas.cli.container.running import attach, create
+from paas.cli.container.showing import status_text
 from paas.errors import InvalidInput
-from paas.model.container import Mount, PortMapping
+from paas.model.container import PLATFORM, Container, ContainerSpec, ContainerStatus, Limits, Mount, PortMapping
+from paas.model.health import Health, HealthCheck, HealthStatus
+from paas.output import Output
+from paas.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -18,27 +35,191 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "m", "-1m", "1t", "1 m"])
+@pytest.mark.parametrize("text", ["", "m", "-1m", "1x", "1 m"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_size(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("30s", 30), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400), ("250us", 0.00025)]
+)
+def test_spans(text: str, seconds: float) -> None:
+    assert parse_span(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1d", "1s 2s"])
+def test_what_is_no_span_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_span(text)
+
+
 def test_volumes(tmp_path: Path) -> None:
     assert parse_volume(f"{tmp_path}:/data:ro") == Mount(source=tmp_path, target="/data", is_read_only=True)
-    for wrong in ("/nowhere-at-all:/data", f"{tmp_path}:data", f"{tmp_path}:/data:xx", "data:/data", str(tmp_path)):
+    assert parse_volume("named:/data:nocopy") == Mount(volume="named", target="/data", is_copied=False)
+    assert parse_volume("named:/data:rw,z") == Mount(volume="named", target="/data")
+    assert parse_volume("/data") == Mount(target="/data", is_anonymous=True)
+    wrong = ("/nowhere-at-all:/data", f"{tmp_path}:data", f"{tmp_path}:/data:xx", "data:", "data:/", "", "v:/a/../b", "data")
+    for text in wrong:
         with pytest.raises(InvalidInput):
-            parse_volume(wrong)
+            parse_volume(text)
+
+
+def test_mounts(tmp_path: Path) -> None:
+    assert parse_mount(f"type=bind,src={tmp_path},dst=/d,readonly") == Mount(source=tmp_path, target="/d", is_read_only=True)
+    assert parse_mount("source=named,target=/d") == Mount(volume="named", target="/d")
+    assert parse_mount("type=volume,destination=/d,volume-nocopy") == Mount(target="/d", is_anonymous=True, is_copied=False)
+    assert parse_mount("type=tmpfs,target=/d,tmpfs-size=1m,tmpfs-mode=0700") == Mount(target="/d", size_bytes=1 << 20, mode=0o700)
+    for text in ("type=bind,target=/d", "type=x,target=/d", "type=tmpfs", "target=/d,colour=red", ""):
+        with pytest.raises(InvalidInput):
+            parse_mount(text)
+
+
+def test_tmpfs() -> None:
+    assert parse_tmpfs("/run:size=64k,mode=755,noexec") == Mount(target="/run", size_bytes=65536, mode=0o755)
+    assert parse_tmpfs("/run") == Mount(target="/run")
+    for text in ("run", "/run:mode=9", "/run:colour=red"):
+        with pytest.raises(InvalidInput):
+            parse_tmpfs(text)
 
 
 def test_published_ports() -> None:
-    assert parse_publish("8080:80") == PortMapping(host_port=8080, container_port=80)
-    assert parse_publish("127.0.0.1:53:5353/udp") == PortMapping(
-        host_port=53, container_port=5353, host_address="127.0.0.1", protocol="udp"
+    assert parse_publish("8080:80") == (PortMapping(host_port=8080, container_port=80),)
+    assert parse_publish("127.0.0.1:53:5353/udp") == (
+        PortMapping(host_port=53, container_port=5353, host_address="127.0.0.1", protocol="udp"),
     )
-    for wrong in ("80", "0:80", "80:70000", "a:b", "1:2:3:4", "80:80/sctp"):
+    assert parse_publish("80") == parse_publish("0:80") == (PortMapping(host_port=0, container_port=80),)
+    assert parse_publish("127.0.0.1::80") == (PortMapping(host_port=0, container_port=80, host_address="127.0.0.1"),)
+    assert parse_publish("8000-8001:80-81") == (*parse_publish("8000:80"), *parse_publish("8001:81"))
+    assert parse_publish("80-81") == (*parse_publish("80"), *parse_publish("81"))
+    for wrong in ("", "0", "80:70000", "a:b", "1:2:3:4", "80:80/sctp", "1-2:3", "1-3:4-5", "5-4", "300.0.0.1:1:2", "80:"):
         with pytest.raises(InvalidInput):
             parse_publish(wrong)
+
+
+def test_labels_of_the_platform_can_not_be_set() -> None:
+    assert parse_labels(["a=b=c", "flag"]) == {"a": "b=c", "flag": ""}
+    for wrong in ("paas.app=shop", "=x"):
+        with pytest.raises(InvalidInput):
+            parse_labels([wrong])
+
+
+def test_variables_come_from_files_then_from_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OURS", "value")
+    file = tmp_path / "env"
+    file.write_text("# comment\nA=1\n\n  B=two words # no comment\nOURS\n")
+    assert parse_environment([str(file)], ["A=2"]) == {"A": "2", "B": "two words # no comment", "OURS": "value"}
+    for files, words in (([], ["NOT_SET_ANYWHERE"]), ([str(tmp_path / "none")], [])):
+        with pytest.raises(InvalidInput):
+            parse_environment(files, words)
+
+
+def test_limits_change_one_by_one() -> None:
+    before = Limits(memory_bytes=64 << 20, swap_bytes=8 << 20, cpu_millis=500, pids=10)
+    unchanged = {"memory": None, "memory_swap": None, "cpus": None, "pids": None}
+    assert changed_limits(before, **unchanged) == before
+    assert changed_limits(before, **{**unchanged, "cpus": 0.0, "pids": 0}) == Limits(memory_bytes=64 << 20, swap_bytes=8 << 20)
+    assert changed_limits(before, **{**unchanged, "memory": "0"}) == Limits(cpu_millis=500, pids=10)
+    assert changed_limits(before, **{**unchanged, "memory_swap": "96m"}).swap_bytes == 32 << 20
+    with pytest.raises(InvalidInput):
+        changed_limits(before, **{**unchanged, "memory_swap": "32m"})
+
+
+CONTAINER = Container(
+    id="c0ffee", name="web", image="busybox", tenant=PLATFORM, argv=("sh",), labels={}, status=ContainerStatus.STOPPED,
+    created_at=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": ContainerStatus.CREATED}, "Created"),
+        ({"exit_code": 3}, "Exited (3)"),
+        ({"exit_code": 137, "is_oom_killed": True}, "Exited (137, SIGKILL, out of memory)"),
+        ({}, "Exited (?)"),
+        ({"status": ContainerStatus.RUNNING, "started_at": 40.0}, "Up 1 minute"),
+        ({"status": ContainerStatus.RUNNING, "health": Health(status=HealthStatus.UNHEALTHY)}, "Up 1 minute (unhealthy)"),
+    ],
+)
+def test_the_status_tells_health_and_how_it_ended(changes: dict[str, Any], said: str) -> None:
+    assert status_text(replace(CONTAINER, **changes), 100.0) == said
+
+
+class Image:
+    """An engine that knows one image and remembers what it was asked to make."""
+
+    def __init__(self) -> None:
+        self.made: list[ContainerSpec] = []
+
+    def image_entrypoint(self, image: str) -> tuple[str, ...]:
+        return ("/entry",)
+
+    def image_ports(self, image: str) -> tuple[str, ...]:
+        return ("80/tcp", "53/udp")
+
+    def create(self, spec: ContainerSpec) -> Container:
+        self.made.append(spec)
+        return CONTAINER
+
+
+def spec_of(*words: str) -> ContainerSpec:
+    engine = Image()
+    ctx = SimpleNamespace(engine=engine, settings=Settings(), output=Output(quiet=True))
+    CliRunner().invoke(create, list(words), obj=ctx, standalone_mode=False, catch_exceptions=False)
+    return engine.made[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "argv"),
+    [
+        (("image",), ()),  # entrypoint and command are the image's
+        (("image", "a", "-b"), ("/entry", "a", "-b")),
+        (("--entrypoint", "/mine now", "image"), ("/mine now",)),  # the image's command does not count then
+        (("--entrypoint", "/mine", "image", "a"), ("/mine", "a")),
+        (("--entrypoint", "", "image", "a"), ("a",)),
+    ],
+)
+def test_entrypoint_and_command_are_joined_as_docker_does(words: tuple[str, ...], argv: tuple[str, ...]) -> None:
+    assert spec_of(*words).argv == argv
+
+
+def test_every_flag_arrives_in_the_spec(tmp_path: Path) -> None:
+    words = f"""
+        -i -t --name n -e A=1 -v {tmp_path}:/a --mount type=volume,source=v,target=/b --tmpfs /c -p 81:80 -P -m 64m
+        --memory-swap 80m --cpus 0.5 --pids-limit 9 --network bridge -w /w -u app -h host --read-only -l k=v --restart always
+        --stop-signal INT --stop-timeout 3 --no-init --health-cmd true --health-interval 5s --health-timeout 1s
+        --health-start-period 1m --health-start-interval 2s --health-retries 2 image
+    """.split()
+    assert spec_of(*words) == ContainerSpec(
+        image="image",
+        argv=(),
+        name="n",
+        env={"A": "1"},
+        mounts=(Mount(source=tmp_path, target="/a"), Mount(volume="v", target="/b"), Mount(target="/c")),
+        ports=(*parse_publish("81:80"), *parse_publish("53/udp")),
+        limits=Limits(memory_bytes=64 << 20, swap_bytes=16 << 20, cpu_millis=500, pids=9),
+        workdir="/w",
+        user="app",
+        hostname="host",
+        labels={"k": "v"},
+        has_terminal=True,
+        keeps_stdin=True,
+        has_init=False,
+        is_read_only=True,
+        stop_signal="INT",
+        stop_timeout_s=3,
+        restart="always",
+        health=HealthCheck(
+            argv=("/bin/sh", "-c", "true"), interval_s=5, timeout_s=1, start_period_s=60, start_interval_s=2, retries=2
+        ),
+    )
+
+
+@pytest.mark.parametrize("words", [("--network", "x", "i"), ("--restart", "x", "i"), ("--entrypoint", "", "i"), ("-m", "x", "i")])
+def test_flags_that_mean_nothing_are_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInput):
+        spec_of(*words)
 
 
 def test_attaching_ends_with_the_containers_exit_code() -> None:

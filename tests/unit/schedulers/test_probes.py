@@ -146,7 +146,8 @@ def test_others_give_up_when_one_has_failed():
     [
         ({"exit_code": 3}, "exited with status 3 instead of staying up"),
         ({"exit_code": 0}, "exited with status 0 instead of staying up"),
-        ({"exit_code": 139}, "was killed by signal 11"),
+        ({"exit_code": 139}, "was killed by SIGSEGV"),
+        ({"exit_code": 255}, "exited with status 255 instead of staying up"),
         ({"exit_code": 137, "is_oom_killed": True}, "was killed because it used more memory than it may"),
         ({"exit_code": None}, "ended"),
     ],

@@ -9,9 +9,9 @@ from paas.model.app import App
 from paas.model.container import LABEL_INDEX, LABEL_TYPE, PLATFORM, Container, ContainerStatus
 from paas.model.process import ProcessId, ProcessType
 from paas.model.release import Release, ReleaseStatus
+from paas.model.restart import parse_restart_policy
 from paas.schedulers import Deployment
 from paas.serve.lives import Lives
-from paas.serve.restarts import parse_restart_policy
 
 POLICY = parse_restart_policy("on-failure:10")
 WEB1, WORKER1 = ProcessId(type="web", index=1), ProcessId(type="worker", index=1)

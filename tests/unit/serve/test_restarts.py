@@ -7,17 +7,8 @@ import math
 import pytest
 
 from paas.errors import InvalidInput
-from paas.serve.restarts import (
-    Condition,
-    History,
-    RestartPolicy,
-    delay_s,
-    ended,
-    next_start,
-    parse_restart_policy,
-    restarted,
-    running,
-)
+from paas.model.restart import Condition, RestartPolicy, parse_restart_policy
+from paas.serve.restarts import History, delay_s, ended, next_start, restarted, running
 
 ON_FAILURE = RestartPolicy(condition=Condition.ON_FAILURE, max_restarts=10)
 

@@ -1,0 +1,113 @@
+"""One more process in a running container: for a user with his streams, or for a health check with its output kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from paas.engines import Stdio
+from paas.engines.embedded.attach import run_with_console
+from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.making import command_of, read_account, surroundings_of
+from paas.engines.embedded.record import Record
+from paas.engines.embedded.spec import process_config
+from paas.engines.embedded.streams import passable
+from paas.host.run import kill_group, spawn
+
+_PIECE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What to run: argv, additions to the environment; user and workdir '' are the container's."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = ""
+    has_terminal: bool = False
+
+
+def execute(ground: Ground, record: Record, execution: Execution, stdio: Stdio) -> int:
+    """Run it to its end on the caller's streams; return its exit code."""
+    with _described(ground, record, execution) as process:
+        if execution.has_terminal:
+            return run_with_console(lambda console: ground.crun.exec_argv(record.id, process, console=console), stdio)
+        argv = ground.crun.exec_argv(record.id, process)
+        with passable(stdio) as given, spawn(argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr) as running:
+            return running.wait()
+
+
+def execute_quietly(
+    ground: Ground, record: Record, argv: Sequence[str], *, timeout_s: float, max_output: int
+) -> tuple[int | None, str]:
+    """Run it without input; return its exit code, None if it was killed because the time is over, and what it wrote first."""
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(_described(ground, record, Execution(argv=tuple(argv))))
+        pid_file = process.with_name(f"{process.name}.pid")
+        stack.callback(pid_file.unlink, missing_ok=True)
+        empty, reading, writing = _pipes(stack)
+        command = ground.crun.exec_argv(record.id, process, pid_file=pid_file)
+        running = stack.enter_context(spawn(command, stdin=empty, stdout=writing, stderr=writing))
+        stack.callback(running.kill)
+        output, has_ended = _read_while(running.pid, reading, timeout_s, max_output)
+        if not has_ended:
+            _kill(pid_file)
+        code = running.wait()
+        return (code if has_ended else None), output
+
+
+def _read_while(pid: int, reading: int, timeout_s: float, max_bytes: int) -> tuple[str, bool]:
+    """Read until a child of ours has ended or the time is over, keep the first bytes; say whether it has ended."""
+    until = time.monotonic() + timeout_s
+    kept, watched = b"", [reading]
+    pidfd = os.pidfd_open(pid)
+    try:
+        while True:
+            ready = select.select([*watched, pidfd], [], [], max(until - time.monotonic(), 0))[0]
+            if reading in ready:
+                kept = (kept + os.read(reading, _PIECE_BYTES))[:max_bytes]
+            elif ready or time.monotonic() >= until:
+                return kept.decode(errors="replace"), bool(ready)
+    finally:
+        os.close(pidfd)
+
+
+def _kill(pid_file: Path) -> None:
+    """Kill the process with what it started: it leads a session of its own."""
+    with contextlib.suppress(OSError, ValueError):  # it has just ended, or never began
+        kill_group(int(pid_file.read_text()))
+
+
+def _pipes(stack: contextlib.ExitStack) -> tuple[int, int, int]:
+    """Return an input that is at its end, and a pipe for the output. The runtime gives away the owner of /dev/null."""
+    empty, unused = os.pipe2(os.O_CLOEXEC)
+    os.close(unused)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    for descriptor in (empty, reading, writing):
+        stack.callback(os.close, descriptor)
+    return empty, reading, writing
+
+
+@contextlib.contextmanager
+def _described(ground: Ground, record: Record, execution: Execution) -> Iterator[Path]:
+    """Write the OCI `process` object to a file of the container for as long as it is needed."""
+    command = command_of(record)
+    account = read_account(ground.rootfs(record.id).root, execution.user) if execution.user else command.account
+    command = replace(
+        command, argv=execution.argv, env={**record.env, **execution.env}, account=account,
+        workdir=execution.workdir or record.workdir, has_terminal=execution.has_terminal,
+    )  # fmt: skip
+    around = replace(surroundings_of(ground, record), init=None)
+    path = ground.home(record.id) / f".exec-{os.getpid()}-{os.urandom(4).hex()}"
+    path.write_text(json.dumps(process_config(command, around)))
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""Containers by hand, as somebody who comes from Docker uses them: the command line, and what the server sees to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness import STACK_IMAGES, Instance, wait_until
+
+pytestmark = pytest.mark.e2e
+
+IMAGE = "paas/stack:debian-12"
+
+
+@pytest.fixture
+def clean(instance: Instance) -> Iterator[Instance]:
+    yield instance
+    for container in instance.paas("container:ps", "-a", "-q").stdout.split():
+        instance.paas("container:rm", "-f", container).expect()
+
+
+def inspect(instance: Instance, container: str) -> Any:
+    said = instance.paas("container:inspect", container)
+    return json.loads(said.stdout)[0] if said.code == 0 else None
+
+
+def test_a_container_of_ones_own(clean: Instance) -> None:
+    paas = clean.paas
+    assert STACK_IMAGES.is_dir()
+    first = paas(
+        "container:run", "-d", "--name", "one", "-e", "A=1", "-v", "data:/data", "--tmpfs", "/scratch:size=1m", "-w", "/data",
+        "-u", "www-data", "-m", "128m", "--cpus", "0.5", "--pids-limit", "30", "--label", "team=x", "-h", "box", "--stop-timeout",
+        "0", "-p", "127.0.0.1::80", IMAGE, "sh", "-c", "id -un; pwd; hostname; echo $A; df /scratch | tail -1; exec sleep 600",
+    ).expect().stdout.strip()  # fmt: skip
+
+    def logged() -> list[str]:
+        return paas("container:logs", "one").stdout.splitlines()
+
+    said = wait_until("it has begun", lambda: lines if len(lines := logged()) == 5 else None)
+    assert said[:4] == ["www-data", "/data", "box", "1"] and " 1024 " in said[4]
+    found = inspect(clean, "one")
+    assert (found["id"], found["labels"], found["user"], found["limits"]["pids"]) == (first, {"team": "x"}, "www-data", 30)
+    assert paas("container:port", "one").stdout.startswith("80/tcp -> 127.0.0.1:2")
+    assert "sleep 600" in paas("container:top", "one").expect().stdout
+    usage = json.loads(paas("container:stats", "--no-stream", "--format", "json", "one").expect().stdout)[0]
+    assert (usage["memory-limit-bytes"], usage["pids"], usage["pids-limit"]) == (128 << 20, 2, 30)
+    assert "128 MB" not in paas("container:stats", "--no-stream").expect().stdout.splitlines()[0]
+    paas("container:update", "-m", "64m", "--pids-limit", "20", "one").expect()
+    assert paas("container:exec", "-u", "0", "-e", "B=2", "one", "sh", "-c", "id -u; echo $A $B").expect().stdout == "0\n1 2\n"
+    assert paas("container:exec", "one", "sh", "-c", "exit 9").code == 9
+    paas("container:rename", "one", "two").expect()
+    paas("container:restart", "two").expect()
+    again = inspect(clean, "two")
+    assert (again["address"], again["ports"], again["limits"]["memory-bytes"]) == (found["address"], found["ports"], 64 << 20)
+    assert paas("container:volumes").stdout.split()[-2:] == ["data", first]
+    assert "is used by" in paas("container:volume-rm", "data").expect(1).stderr
+    paas("container:kill", "-s", "KILL", "two").expect()
+    assert paas("container:wait", "two").stdout == "137\n"
+    assert "Exited (137, SIGKILL)" in paas("container:ps", "-a").expect().stdout
+    paas("container:rm", "two").expect()
+    paas("container:volume-rm", "data").expect()
+    assert paas("container:volumes").expect().stdout.split() == ["VOLUME", "CONTAINERS"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("container:run", "--no-such-flag", IMAGE), "no-such-flag"),
+        (("container:run", "no-such-image", "true"), "no-such-image"),
+        (("container:run", "--rm", "--restart", "always", IMAGE, "true"), "contradict"),
+        (("container:run", "--rm", "-u", "nobody-here", IMAGE, "true"), "nobody-here"),
+        (("container:run", "--rm", "-v", "relative:inside", IMAGE, "true"), "relative:inside"),
+        (("container:run", "--rm", "--stop-signal", "SIGNOPE", IMAGE, "true"), "SIGNOPE"),
+        (("container:kill", "nothing-here"), "nothing-here"),
+        (("container:update", "-m", "lots", "nothing-here"), "nothing-here"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_leaves_nothing(clean: Instance, words: tuple[str, ...], problem: str) -> None:
+    said = clean.paas(*words)
+    assert said.code != 0 and problem in said.stderr and "defect" not in said.stderr
+    assert clean.paas("container:ps", "-a", "-q").stdout == ""
+
+
+def test_the_server_sees_to_restarts_removal_and_health(clean: Instance) -> None:
+    paas = clean.paas
+    always = ("--restart", "always", "--stop-timeout", "0")
+    paas("container:run", "-d", "--name", "restless", *always, IMAGE, "sleep", "600").expect()
+    paas("container:run", "-d", "--name", "passing", "--rm", IMAGE, "sh", "-c", "sleep 0.2; exit 3").expect()
+    paas(
+        "container:run", "-d", "--name", "checked", "--health-cmd", "test -f /tmp/well", "--health-interval", "200ms",
+        "--health-retries", "2", "--stop-timeout", "0", IMAGE, "sleep", "600",
+    ).expect()  # fmt: skip
+    pid = inspect(clean, "restless")["pid"]
+    os.kill(pid, 9)
+    wait_until("it runs again", lambda: inspect(clean, "restless")["pid"] not in (0, pid))
+    wait_until("it is unhealthy", lambda: inspect(clean, "checked")["health"]["status"] == "unhealthy")
+    assert "(unhealthy)" in paas("container:ps").stdout
+    paas("container:exec", "checked", "touch", "/tmp/well").expect()
+    wait_until("it is well", lambda: inspect(clean, "checked")["health"]["status"] == "healthy")
+    wait_until("it is removed", lambda: inspect(clean, "passing") is None)
+    paas("container:stop", "restless").expect()
+    last = inspect(clean, "checked")["health"]["results"][-1]["at"]
+    wait_until("the server has looked", lambda: inspect(clean, "checked")["health"]["results"][-1]["at"] > last + 0.5)
+    assert inspect(clean, "restless")["status"] == "stopped"  # what is stopped by hand stays stopped
