@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,13 @@ def _matching(pattern: str) -> Check:
     return lambda value: re.fullmatch(pattern, value, re.ASCII) is not None
 
 
+def _are_assignments(value: str) -> bool:
+    try:
+        return all(word.partition("=")[0] and "=" in word for word in shlex.split(value))
+    except ValueError:
+        return False
+
+
 _SECONDS = _matching(r"\d{1,6}")
 _PATH = _matching(r"(?!/)(?!.*\.\.)[\w./-]{1,200}")
 _NAME = _matching(r"(?![-/.])(?!.*\.\.)[\w./-]{1,100}")
@@ -42,6 +50,13 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     "builder": {
         "selected": Property(doc="builder to use, whatever is detected", check=_NAME, example="dockerfile"),
         "build-dir": Property(doc="directory of the repository that is built", check=_PATH, example="services/api"),
+    },
+    "builder-dockerfile": {
+        "dockerfile-path": Property(
+            doc="which Dockerfile", check=_PATH, example="deploy/web.Dockerfile", default="Dockerfile"),
+        "target": Property(doc="stage to build, by name or number", check=_NAME, example="production"),
+        "build-args": Property(doc="build arguments, apart by spaces", check=_are_assignments, example="'VERSION=2 DEBUG='"),
+        "labels": Property(doc="labels of the image, apart by spaces", check=_are_assignments, example="org.example.team=web"),
     },
     "app-json": {
         "appjson-path": Property(doc="where app.json is", check=_PATH, example="deploy/app.json", default="app.json"),

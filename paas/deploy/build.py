@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build
     procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
     app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
     added_config = wanted_config(ctx, app, app_json)
-    builder = pick_builder(ctx, source.tree, properties.get("builder.selected", ""))
+    builder = pick_builder(ctx, source.tree, _selected(properties))
     builder.validate(source.tree)
     ctx.output.step(f"Building {app.name} from {builder.name}")
     result = builder.build(
@@ -47,6 +48,12 @@ def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build
     result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
     require_processes(app, result)
     return replace(ctx.state.builds.note_image(deploy.id, result), added_config=added_config)
+
+
+def _selected(properties: Mapping[str, str]) -> str:
+    """Return the builder that the app's properties ask for; who says where the Dockerfile is wants it built."""
+    has_dockerfile = bool(properties.get("builder-dockerfile.dockerfile-path"))
+    return properties.get("builder.selected", "") or ("dockerfile" if has_dockerfile else "")
 
 
 def pick_builder(ctx: Context, tree: Path, selected: str) -> Builder:

@@ -33,6 +33,7 @@ PROMISED = {
     ),
     "image": ("list", "build", "tag", "rm", "import"),
     "stacks": ("build",),
+    "builder-dockerfile": ("set", "report"), "dockerfile": ("set", "report"),
 }  # fmt: skip
 
 

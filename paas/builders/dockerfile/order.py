@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paas.builders import BuildRequest
+from paas.builders.dockerfile.options import BuildOptions, parse_options
 from paas.errors import InvalidFile, InvalidInput
 from paas.model.container import PLATFORM, Limits, Tenant
 from paas.model.env import parse_assignments
 from paas.output import Output
 
 DOCKERFILE = "Dockerfile"
-#: App properties that this builder reads (`builder-dockerfile:set`).
-PATH_PROPERTY, TARGET_PROPERTY, ARGS_PROPERTY = (
+#: App properties that this builder reads (`builder-dockerfile:set`, `docker-options:add <app> build`).
+PATH_PROPERTY, TARGET_PROPERTY, ARGS_PROPERTY, LABELS_PROPERTY, OPTIONS_PROPERTY = (
     "builder-dockerfile.dockerfile-path", "builder-dockerfile.target", "builder-dockerfile.build-args",
+    "builder-dockerfile.labels", "docker-options.build",
 )  # fmt: skip
 
 
@@ -48,21 +50,35 @@ class BuildOrder:
 
 
 def order_from(request: BuildRequest) -> BuildOrder:
-    """Return the build that an app's properties ask for. Raises InvalidFile."""
-    options = request.options
-    try:
-        build_args = parse_assignments(shlex.split(options.get(ARGS_PROPERTY, "")))
-    except (InvalidInput, ValueError) as exc:
-        raise InvalidFile(ARGS_PROPERTY, 0, str(exc), remedy="write NAME=value, several apart by spaces") from exc
+    """Return the build that an app's properties ask for; docker-options win. Raises InvalidFile."""
+    properties = request.options
+    options = _options(properties, request.env)
     return BuildOrder(
         tree=request.source.tree,
         cache=request.cache / "dockerfile",
         output=request.output,
-        dockerfile=options.get(PATH_PROPERTY, "") or DOCKERFILE,
-        target=options.get(TARGET_PROPERTY, ""),
-        build_args=build_args,
-        secrets=request.env,
+        dockerfile=options.dockerfile or properties.get(PATH_PROPERTY, "") or DOCKERFILE,
+        target=options.target or properties.get(TARGET_PROPERTY, ""),
+        build_args={**_assignments(properties, ARGS_PROPERTY), **options.build_args},
+        labels={**_assignments(properties, LABELS_PROPERTY), **options.labels},
+        secrets={**request.env, **options.secrets},
         tenant=request.tenant,
         limits=request.limits,
         timeout_s=request.timeout_s,
+        uses_cache=options.uses_cache,
+        pulls=options.pulls,
     )
+
+
+def _options(properties: Mapping[str, str], env: Mapping[str, str]) -> BuildOptions:
+    try:
+        return parse_options(properties.get(OPTIONS_PROPERTY, ""), env)
+    except InvalidInput as exc:
+        raise InvalidFile("docker-options build", 0, exc.message, remedy=exc.remedy) from exc
+
+
+def _assignments(properties: Mapping[str, str], name: str) -> dict[str, str]:
+    try:
+        return parse_assignments(shlex.split(properties.get(name, "")))
+    except (InvalidInput, ValueError) as exc:
+        raise InvalidFile(name, 0, str(exc), remedy="write NAME=value, several apart by spaces") from exc

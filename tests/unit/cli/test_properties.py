@@ -62,3 +62,19 @@ def test_nginx_properties_hold_for_one_app_or_all(cli):
     assert report["nginx-computed-client-max-body-size"] == "5m"
     assert report["nginx-computed-proxy-read-timeout"] == "120s"
     assert report["nginx-proxy-read-timeout"] == "120s"
+
+
+def test_a_dockerfile_is_chosen_by_its_short_or_its_full_name(cli):
+    cli.ctx.state.apps.create("shop", 0)
+    assert cli("dockerfile:set", "shop", "path", "deploy/web.Dockerfile") == 0
+    assert cli("builder-dockerfile:set", "shop", "target", "web") == 0
+    assert cli("dockerfile:set", "--global", "build-args", "A='two words' B=") == 0
+    assert cli("dockerfile:report", "shop", "--format", "json") == 0
+    report = json.loads(cli.out.getvalue())
+    assert report["builder-dockerfile-dockerfile-path"] == "deploy/web.Dockerfile"
+    assert report["builder-dockerfile-computed-target"] == "web"
+    assert report["builder-dockerfile-global-build-args"] == "A='two words' B="
+    assert cli("builder-dockerfile:report", "shop", "--format", "json") == 0
+    assert json.loads(cli.out.getvalue()) == report
+    for wrong in (("path", "../x"), ("build-args", "A"), ("build-args", "'open"), ("colour", "red")):
+        assert cli("dockerfile:set", "shop", *wrong) == 1
