@@ -30,7 +30,7 @@ from paas.engines.embedded.running import (
 from paas.engines.embedded.usage import read_processes_of, read_usage
 from paas.engines.embedded.volumes import create_volume, remove_volume, volume_names
 from paas.errors import Conflict, InvalidInput, NotFound
-from paas.model.container import Container, ContainerSpec, ContainerStatus, Limits, Tenant
+from paas.model.container import LABEL_APP, Container, ContainerSpec, ContainerStatus, Limits, Tenant
 from paas.network import bridge
 from paas.paths import Paths
 from paas.settings import Settings
@@ -205,9 +205,10 @@ class EmbeddedEngine:
     def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
         """Return the containers that carry all these labels, oldest first."""
         found = []
-        for home in self._ground.homes():
+        wanted = labels or {}
+        for home in self._ground.homes_of(wanted[LABEL_APP]) if LABEL_APP in wanted else self._ground.homes():
             record = read_record(home)
-            if record is not None and (labels or {}).items() <= record.labels.items():
+            if record is not None and wanted.items() <= record.labels.items():
                 found.append(container_from(home, record))
         return tuple(sorted(found, key=lambda c: (c.created_at, c.id)))
 

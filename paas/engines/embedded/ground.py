@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from paas.engines.embedded import cgroups
 from paas.engines.embedded.crun import Crun, find_runtime
@@ -123,6 +124,14 @@ class Ground:
         except FileNotFoundError:
             return ()
 
+    def homes_of(self, app: str) -> tuple[Path, ...]:
+        """Return the directories of the containers labelled as this app's; those of all others are not read."""
+        key = app_key(app, "")
+        try:
+            return tuple(self.home(e.name.removeprefix(key)) for e in os.scandir(self.claims / "apps") if e.name.startswith(key))
+        except FileNotFoundError:
+            return ()
+
     def rootfs(self, container: str) -> Rootfs:
         """Return where its root is."""
         return Rootfs(home=self.home(container), scene=self.paths.run / "containers" / container)
@@ -130,3 +139,8 @@ class Ground:
     def cgroup(self, tenant: int, container: str) -> str:
         """Return a container's cgroup."""
         return f"{cgroups.tenant_cgroup(self.cgroup_parent, tenant)}/{container}"
+
+
+def app_key(app: str, container: str) -> str:
+    """Return under which claim a container of an app is found. Pure."""
+    return f"{quote(app, safe='')}@{container}"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from paas.engines.embedded.accounts import Account, account_for
 from paas.engines.embedded.claims import Claims
-from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.ground import Ground, app_key
 from paas.engines.embedded.publishing import assign_ports
 from paas.engines.embedded.record import Record, write_record
 from paas.engines.embedded.rootfs import mount_rootfs, unmount_rootfs, write_etc_files
@@ -27,7 +27,7 @@ from paas.engines.embedded.volumes import fill_volumes, image_volumes, is_volume
 from paas.errors import Conflict, HostProblem, InvalidInput, NotFound
 from paas.host import kernel
 from paas.host.files import disk_problem, remove_tree
-from paas.model.container import ContainerSpec, NetworkMode, signal_number
+from paas.model.container import LABEL_APP, ContainerSpec, NetworkMode, signal_number
 from paas.model.health import HealthCheck, effective_check
 from paas.network.ipam import addresses
 from paas.oci.manifest import ImageConfig
@@ -84,6 +84,8 @@ def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str],
     ground.tenancy.ensure(spec.tenant, with_network=spec.network is NetworkMode.TENANT)
     if spec.name:
         take_name(ground, spec.name, home.name)
+    if LABEL_APP in spec.labels:
+        _claims(ground, "apps").take(app_key(spec.labels[LABEL_APP], home.name), home.name)
     mount_layers(ground, home, layers, spec.tenant.number)
     account = read_account(ground.rootfs(home.name).root, spec.user or config.user)
     mounts = (*spec.mounts, *image_volumes(config.volumes, spec.mounts))
@@ -161,15 +163,21 @@ def give_name_back(ground: Ground, record: Record) -> None:
 
 
 def release_claims(ground: Ground, record: Record) -> None:
-    """Give back a container's name and address."""
+    """Give back a container's name and address, before its directory goes: until then nobody else takes them."""
     give_name_back(ground, record)
     if record.address:
         _claims(ground, "addresses").release(record.address, record.id)
 
 
+def leave_app(ground: Ground, record: Record) -> None:
+    """Take a container off its app's list, after its directory is gone: until then it must be found there."""
+    if LABEL_APP in record.labels:
+        _claims(ground, "apps").release(app_key(record.labels[LABEL_APP], record.id), record.id)
+
+
 def drop_stale_claims(ground: Ground) -> None:
     """Remove claims whose container is gone."""
-    for kind in ("names", "addresses"):
+    for kind in ("names", "addresses", "apps"):
         _claims(ground, kind).drop_stale()
 
 

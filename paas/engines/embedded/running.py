@@ -16,7 +16,7 @@ from paas.engines.embedded import cgroups
 from paas.engines.embedded.attach import attached, close_stdin, join_streams, resize
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
-from paas.engines.embedded.making import discard, mount_layers, release_claims
+from paas.engines.embedded.making import discard, leave_app, mount_layers, release_claims
 from paas.engines.embedded.publishing import claimed_ports, republish
 from paas.engines.embedded.record import (
     Processes,
@@ -162,6 +162,7 @@ def take_away(ground: Ground, record: Record) -> None:
         (ground.sockets / record.id).unlink(missing_ok=True)
     release_claims(ground, record)
     discard(ground, home)
+    leave_app(ground, record)
     if record.ports:
         republish(ground)
 

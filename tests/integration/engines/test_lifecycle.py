@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -283,3 +284,18 @@ def http_get(address: str, port: int) -> bytes:
             return connection.recv(4096)
     except OSError:
         return b""
+
+
+def test_the_containers_of_an_app_are_found_without_reading_others(ground: EngineGround) -> None:
+    spec = ContainerSpec(image="busybox", argv=("true",), tenant=ground.tenant(1))
+    mine = ground.engine.create(replace(spec, labels={"paas.app": "shop", "kind": "a"}))
+    ground.engine.create(replace(spec, labels={"paas.app": "shop", "kind": "b"}))
+    ground.engine.create(replace(spec, labels={"paas.app": "shop.eu", "kind": "a"}))
+    unreadable = ground.engine.create(replace(spec, labels={"paas.app": "../shop"}))
+    (ground.paths.containers / unreadable.id / "container.json").rename(ground.paths.root / "aside")
+    assert [c.id for c in ground.engine.list({"paas.app": "shop", "kind": "a"})] == [mine.id]
+    (ground.paths.root / "aside").rename(ground.paths.containers / unreadable.id / "container.json")
+    assert [c.id for c in ground.engine.list({"paas.app": "../shop"})] == [unreadable.id]
+    ground.engine.remove(mine.id)
+    assert ground.engine.list({"paas.app": "shop", "kind": "a"}) == ()
+    assert len(list((ground.paths.containers / ".claims" / "apps").iterdir())) == 3
