@@ -43,6 +43,7 @@ def deployed(cli) -> Cli:
     engine = FakeEngine()
     cli.ctx = replace(cli.ctx, engine=engine, scheduler=FakeScheduler(engine), proxy=FakeProxy())
     cli.ctx.state.apps.create("shop", 0)
+    cli.ctx.state.config.set("shop", {"A": "old"})
     build = cli.ctx.state.builds.start("shop", "alice", "git push", "c0ffee1234", 1.0)
     cli.ctx.state.releases.append(
         app="shop", build_id=build.id, image="image-1", ports=(), config={"A": "old"}, formation={"web": 1}, actor="alice",
