@@ -311,7 +311,7 @@ stop_everything() {
     if has_systemd; then systemctl disable --now paas-containers.service 2>/dev/null || true; fi
 }
 
-# What the kernel still holds once every container is gone: bridges, nft tables, mounts.
+# What the kernel still holds once every container is gone: bridges, nft tables, mounts, cgroups.
 remove_from_kernel() {
     local prefix name target
     prefix=$(setting network-prefix paas)
@@ -321,6 +321,9 @@ remove_from_kernel() {
     ! nft list table inet "$prefix" >/dev/null 2>&1 || nft delete table inet "$prefix"
     awk -v data="$DATA/" -v run="$RUN/" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/self/mounts |
         tac | while read -r target; do umount -l "$target"; done
+    for target in /sys/fs/cgroup/paas /sys/fs/cgroup/*/paas; do     # under systemd they went with their unit
+        [[ ! -d $target ]] || find "$target" -depth -type d -exec rmdir {} + || warn "processes are left in $target"
+    done
 }
 
 uninstall() {
