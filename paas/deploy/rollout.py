@@ -120,8 +120,8 @@ def reconcile(
 ) -> tuple[PaasError, ...]:
     """Bring fact to intent: start what is missing (of `only`), one by one, and route to what runs.
 
-    Unlike a deploy it is not all or nothing: one process that cannot start never holds back another; what failed is returned.
-    Raises Conflict when a command holds the app's turn and not `wait`.
+    Unlike a deploy it is not all or nothing: neither a process that cannot start nor a proxy that refuses holds back another
+    process; what failed is returned. Raises Conflict when a command holds the app's turn and not `wait`.
     """
     failures: list[PaasError] = []
     with app_turn(ctx, app_name, "reconcile", wait=wait):
@@ -131,7 +131,7 @@ def reconcile(
             if app is not None:
                 _route_to_nothing(ctx, app)
             return ()
-        routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
+        failures += _route(ctx, app, deployment)
         running = _running(ctx, deployment)
         for process in deployment.wanted():
             if process in running or (only is not None and process not in only):
@@ -142,8 +142,8 @@ def reconcile(
                 failures.append(exc)
                 continue
             if deployment.routed_ports(process.type):
-                routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
-    return tuple(failures)
+                failures += _route(ctx, app, deployment)
+    return tuple({failure.message: failure for failure in failures}.values())
 
 
 def announce(ctx: Context, app: App, release: Release) -> None:
@@ -158,6 +158,15 @@ def announce(ctx: Context, app: App, release: Release) -> None:
 
 def _running(ctx: Context, deployment: Deployment) -> frozenset[ProcessId]:
     return frozenset(process_of(c) for c in ctx.scheduler.serving(deployment) if c.is_held)
+
+
+def _route(ctx: Context, app: App, deployment: Deployment) -> tuple[PaasError, ...]:
+    """Route to what runs; return what was in the way."""
+    try:
+        routing.switch(ctx, app, deployment.release, ctx.scheduler.serving(deployment), deployment.formation)
+    except PaasError as exc:
+        return (exc,)
+    return ()
 
 
 def _route_to_nothing(ctx: Context, app: App) -> None:

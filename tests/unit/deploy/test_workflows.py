@@ -195,6 +195,17 @@ def test_a_crashed_process_is_missing_and_comes_back(ctx, tree):
     assert rollout.missing(ctx, app) == ()
 
 
+def test_reconcile_starts_everything_while_the_proxy_refuses(ctx, tree):
+    deploy(ctx, tree)
+    processes.scale(ctx, "shop", {"web": 2})
+    before = ctx.engine.names()
+    ctx.engine.containers.clear()
+    ctx.proxy.is_refusing = True  # as when another program has port 80 after a reboot
+    failures = rollout.reconcile(ctx, "shop")
+    assert [failure.message for failure in failures] == ["nginx -t failed"]
+    assert ctx.engine.names() == before
+
+
 def test_reconcile_brings_up_what_can_start_when_something_cannot(ctx, tree):
     ctx.builders[0].result = BuildResult(
         image="i", processes=(ProcessType(name="web", command="w"), ProcessType(name="worker", command="k"))
