@@ -9,6 +9,7 @@ import pwd
 import select
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -115,6 +116,9 @@ def wait_for_end(pid: int, number: int, *, timeout_s: float) -> bool:
 
 
 def answers(path: Path) -> bool:
-    """Say whether a process listens on a unix socket."""
+    """Say whether the process that made a unix socket listens on it: others may have inherited it and live on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0
+        if probe.connect_ex(str(path)) != 0:
+            return False
+        pid, _uid, _gid = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return Path(f"/proc/{pid}").exists()

@@ -98,6 +98,12 @@ def test_routes_are_right_after_nginx_was_killed(fresh_instance: Instance) -> No
     for pid in (master, *workers):
         os.kill(pid, signal.SIGKILL)
     wait_until("nginx serves the route again", lambda: instance.get("routed.localhost").text == "routed", timeout_s=60)
+    # Only its master: the workers serve on, but nothing can be told to them.
+    master = int((instance.run_dir / "nginx.pid").read_text())
+    os.kill(master, signal.SIGKILL)
+    instance.paas("apps:create", "poke").expect()  # the supervisor looks around then, else every 20 s
+    wait_until("nginx has a master again", lambda: int((instance.run_dir / "nginx.pid").read_text()) != master, timeout_s=60)
+    wait_until("it serves the route", lambda: instance.get("routed.localhost").text == "routed")
 
 
 def test_apps_are_back_after_the_machine_restarted(fresh_instance: Instance) -> None:

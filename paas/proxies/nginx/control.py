@@ -63,20 +63,20 @@ class Nginx:
     def nudge(self) -> None:
         """Let nginx read its configuration again, waiting for nothing."""
         status = self._status()
-        if status is not None and _is_master(status.master):
+        if status is not None and is_master(status.master):
             os.kill(status.master, signal.SIGHUP)
 
     def _master(self, configuration: Dump) -> int:
         """Return the pid of the running master, 0 when nginx is down."""
         status = self._status()
         if status is not None:
-            return status.master if _is_master(status.master) else 0
+            return status.master if is_master(status.master) else 0
         # It is down, or has not read our configuration yet.
         try:
             pid = int(Path(configuration.value("pid") or _DEBIAN_PID).read_text())
         except (OSError, ValueError):
             return 0
-        return pid if _is_master(pid) else 0
+        return pid if is_master(pid) else 0
 
     def _end_orphans(self) -> None:
         """Let workers whose master was killed finish: they hold the ports, and nothing else can be told to them any more."""
@@ -102,7 +102,8 @@ class Nginx:
         return status is not None and status.generation == generation and not any(map(_accepts, old_workers))
 
 
-def _is_master(pid: int) -> bool:
+def is_master(pid: int) -> bool:
+    """Say whether this is an nginx that takes orders."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master process")
     except OSError:

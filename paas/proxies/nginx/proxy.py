@@ -13,7 +13,7 @@ from paas.model.route import Upstream, Vhost
 from paas.paths import Paths
 from paas.proxies import Upstreams
 from paas.proxies.nginx.configuration import Configuration
-from paas.proxies.nginx.control import Nginx
+from paas.proxies.nginx.control import Nginx, is_master
 from paas.proxies.nginx.files import read
 from paas.proxies.nginx.render import Places
 from paas.proxies.nginx.upstreams import UpstreamStore, upstream_text, with_missing_backends
@@ -122,7 +122,7 @@ class NginxProxy:
     def _is_settled(self) -> bool:
         """Say whether the running nginx has read what is on disk."""
         status = self._upstreams.status()
-        return status is not None and status.generation == self._configuration.generation()
+        return status is not None and status.generation == self._configuration.generation() and is_master(status.master)
 
     @contextlib.contextmanager
     def _upstreams_ahead(self, app: str, upstreams: Upstreams) -> Iterator[None]:
