@@ -129,6 +129,23 @@ class Paths:
         """Return the directory with the app's process logs, `<type>.<index>/<container id>.log`."""
         return self.logs / app
 
+    def oneoff_log(self, app: str, name: str) -> Path:
+        """Return what a detached one-off wrote."""
+        return self.app_logs(app) / "run" / f"{name}.log"
+
+    def cron_log(self, app: str, task: str, run_id: int) -> Path:
+        """Return what one run of a scheduled task wrote."""
+        return self.app_logs(app) / f"cron.{task}" / f"{run_id}.log"
+
+    def cron_lock(self, app: str, task: str) -> Path:
+        """Return the lock that whoever starts or ends runs of a scheduled task holds."""
+        return self.locks / "cron" / f"{app}.{task}.lock"
+
+    @property
+    def cron_seen(self) -> Path:
+        """Return the file whose time says when schedules were last looked after."""
+        return self.root / "cron.seen"
+
     def app_source(self, app: str) -> Path:
         """Return where the app's tree is while it is deployed."""
         return self.work / "source" / app

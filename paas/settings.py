@@ -55,6 +55,7 @@ class Settings:
     worker_grace_s: float = _setting(1.0, "seconds a process without a port must stay up to count as started")
     log_max_mb: int = _setting(10, "size at which a container's log is rotated")
     log_keep: int = _setting(10, "log files kept for each process")
+    cron_keep: int = _setting(30, "runs kept of each scheduled task, with their output")
     releases_keep: int = _setting(10, "releases whose images are kept for rollback, for each app")
     # fmt: on
 

@@ -24,6 +24,7 @@ readonly PACKAGES=(
     nginx-light libnginx-mod-http-lua lua-resty-core   # the router; upstreams change without a reload
     mmdebstrap debian-archive-keyring zstd   # base images from Debian's packages
     skopeo                               # pull and push images
+    tzdata                               # time zones of scheduled tasks
     git openssh-client                   # receive pushes
     curl ca-certificates python3-venv
 )

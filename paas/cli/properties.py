@@ -15,6 +15,7 @@ from paas.context import Context
 from paas.deploy import routes
 from paas.deploy.retention import RETENTION
 from paas.errors import InvalidSetting, UsageError
+from paas.host.clock import find_zone
 from paas.proxies.nginx import properties as nginx
 
 Check = Callable[[str], bool]
@@ -71,6 +72,12 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
         "keep": Property(
             doc="releases whose images are kept for rollback", check=_matching(r"[1-9]\d{0,4}"), example="20",
             setting="releases_keep"),
+    },
+    "cron": {
+        "timezone": Property(doc="time zone of the schedules; default: the machine's", check=lambda v: find_zone(v) is not None,
+                             example="Europe/Berlin"),
+        "ttl-seconds": Property(
+            doc="longest time a run may take", check=_matching(r"[1-9]\d{0,7}"), example="3600", default="86400"),
     },
     "git": {
         "deploy-branch": Property(doc="branch whose push deploys", check=_NAME, example="main"),

@@ -204,7 +204,9 @@ LABEL_APP, LABEL_RELEASE, LABEL_TYPE, LABEL_INDEX, LABEL_KIND = (
     "paas.app", "paas.release", "paas.type", "paas.index", "paas.kind",
 )  # fmt: skip
 #: Values of LABEL_KIND.
-KIND_PROCESS, KIND_RUN, KIND_TASK = "process", "run", "task"
+KIND_PROCESS, KIND_RUN, KIND_TASK, KIND_CRON = "process", "run", "task", "cron"
+#: When a one-off is stopped (epoch seconds), and which run of a scheduled task it is.
+LABEL_DEADLINE, LABEL_CRON_RUN = "paas.deadline", "paas.cron-run"
 
 
 def process_of(container: Container) -> ProcessId:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from paas.context import Context, Identity
-from paas.deploy import gc, ledger, rollout
+from paas.deploy import cron, gc, ledger, rollout, tasks
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
@@ -28,6 +28,7 @@ from paas.model.process import ProcessId
 from paas.model.restart import RestartPolicy, parse_restart_policy
 from paas.output import Output
 from paas.schedulers import Deployment
+from paas.serve.cron import Timetable
 from paas.serve.lives import Lives
 from paas.serve.logfiles import prune_logs
 from paas.serve.restarts import DEFAULT_POLICY
@@ -86,6 +87,8 @@ class Supervisor:
         tending = Workers(self._selector, before_fork=self._ctx.state.db.close)
         self._tending = Tending(self._ctx.engine, tending, self._watch.update, self._ctx.now)
         self._retirement = Retirement()
+        cron_workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
+        self._timetable = Timetable(self._ctx, self._selector, cron_workers)
         self._retire_at, self._rescan_at = math.inf, 0.0
         self._apps: dict[str, Watched] = {}
         first = time.monotonic() + FIRST_CHORE_S
@@ -128,7 +131,8 @@ class Supervisor:
         looks = [app.look_at for app in self._apps.values() if has_room and app.name not in self._workers]
         chores = [chore.due_at for chore in self._chores if chore.name not in self._workers]
         tending = time.monotonic() + (self._tending.due_at - self._ctx.now())
-        due = min([self._rescan_at, self._retire_at, tending, *looks, *chores])
+        cron_at = time.monotonic() + (self._timetable.due_at - self._ctx.now())
+        due = min([self._rescan_at, self._retire_at, tending, cron_at, *looks, *chores])
         return max(0.0, due - time.monotonic())
 
     def _do_what_is_due(self) -> None:
@@ -140,6 +144,8 @@ class Supervisor:
             if app.look_at <= now and app.name not in self._workers and len(self._workers) < MAX_WORKERS:
                 app.look_at = math.inf
                 self._guard(app.name, lambda app=app: self._look(app))  # type: ignore[misc]
+        if self._timetable.due_at <= self._ctx.now():
+            self._guard("cron", self._timetable.step)
         if self._retire_at <= now:
             self._retire_at = math.inf
             self._guard("retire", self._retire)
@@ -171,6 +177,7 @@ class Supervisor:
         found = self._ctx.engine.list()
         self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
         self._tending.update(found)
+        self._timetable.refresh(found)
 
     def _look(self, watched: Watched) -> None:
         """Compare fact and intent of one app; start a worker if something is due now."""
@@ -236,10 +243,12 @@ class Supervisor:
         for done in self._ctx.engine.repair():
             self._ctx.output.step(done)
         ledger.close_interrupted(self._ctx)
+        tasks.reap(self._ctx)
 
     def _keep_logs(self) -> None:
         self._ctx.engine.rotate_logs()
         in_use = frozenset(c.log_path for c in self._ctx.engine.list() if c.log_path is not None)
+        cron.prune(self._ctx)
         prune_logs(self._ctx.paths.logs, keep=self._ctx.settings.log_keep, in_use=in_use)
 
     def _in_worker(self, work: Callable[[], object]) -> int:

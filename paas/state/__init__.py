@@ -9,6 +9,7 @@ from paas.state.access import Access
 from paas.state.apps import Apps
 from paas.state.builds import Builds
 from paas.state.config import Config, Properties
+from paas.state.cron import Cron
 from paas.state.db import Database
 from paas.state.events import Events
 from paas.state.releases import Releases
@@ -28,6 +29,7 @@ class State:
         self.routes = Routes(self.db)
         self.access = Access(self.db)
         self.events = Events(self.db)
+        self.cron = Cron(self.db)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make all changes inside take place together, or none. Nested ones join the outermost."""

@@ -62,6 +62,11 @@ class Properties:
         rows = self._db.rows("SELECT key, value FROM properties WHERE scope = ? AND topic = ? ORDER BY key", (scope, topic))
         return {row["key"]: row["value"] for row in rows}
 
+    def of_key(self, topic: str, key: str) -> dict[str, str]:
+        """Return all that was set for one property, by scope."""
+        rows = self._db.rows("SELECT scope, value FROM properties WHERE topic = ? AND key = ?", (topic, key))
+        return {row["scope"]: row["value"] for row in rows}
+
     def set(self, scope: str, topic: str, key: str, value: str) -> None:
         """Set a property; an empty value clears it."""
         if value == "":

@@ -25,6 +25,7 @@ PROMISED = {
     "logs": ("",), "enter": ("",), "run": ("", "detached", "list", "logs", "stop"),
     "ssh-keys": ("add", "list", "remove"),
     "app-json": ("report", "set"),
+    "cron": ("list", "history", "run", "logs", "stop", "suspend", "resume", "set", "report"),
     "git": ("report", "set"),
     "url": ("",), "urls": ("",), "version": ("",), "events": ("",), "help": ("",), "doctor": ("",), "serve": ("",),
     "container": (

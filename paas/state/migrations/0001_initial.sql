@@ -120,3 +120,31 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_of_app ON events (app, id);
+
+-- What cron:suspend and cron:resume said about a task; without a row it is as app.json says.
+CREATE TABLE cron_tasks (
+    app          TEXT NOT NULL REFERENCES apps(name) ON UPDATE CASCADE ON DELETE CASCADE,
+    task         TEXT NOT NULL,
+    is_suspended INTEGER NOT NULL,
+    PRIMARY KEY (app, task)
+) STRICT, WITHOUT ROWID;
+
+-- The database itself refuses a second run for one moment; a run that somebody asked for has none.
+CREATE TABLE cron_runs (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    app         TEXT NOT NULL REFERENCES apps(name) ON UPDATE CASCADE ON DELETE CASCADE,
+    task        TEXT NOT NULL,
+    command     TEXT NOT NULL,
+    moment      REAL,
+    status      TEXT NOT NULL,
+    actor       TEXT NOT NULL,
+    queued_at   REAL NOT NULL,
+    release     INTEGER NOT NULL DEFAULT 0,
+    started_at  REAL NOT NULL DEFAULT 0,
+    finished_at REAL NOT NULL DEFAULT 0,
+    exit_code   INTEGER,
+    detail      TEXT NOT NULL DEFAULT '',
+    UNIQUE (app, task, moment)
+) STRICT;
+
+CREATE INDEX open_cron_runs ON cron_runs (app) WHERE finished_at = 0;

@@ -66,8 +66,27 @@ class FakeEngine:
         return tuple(c for c in self.containers.values() if all(c.labels.get(k) == v for k, v in wanted))
 
     def inspect(self, container: str) -> Container:
-        if container not in self.containers:
+        found = self.containers.get(container) or next((c for c in self.containers.values() if c.name == container), None)
+        if found is None:
             raise NotFound(container)
+        return found
+
+    def create(self, spec: ContainerSpec) -> Container:
+        does = self.behaviour.get("create")
+        if isinstance(does, BaseException):
+            raise does
+        assert spec.name not in [c.name for c in self.containers.values()]
+        self.containers[spec.name] = Container(
+            id=spec.name, name=spec.name, image=spec.image, tenant=spec.tenant, argv=spec.argv, labels=spec.labels,
+            status=ContainerStatus.CREATED, created_at=next(self.numbers), log_path=spec.log_path,
+        )  # fmt: skip
+        return self.containers[spec.name]
+
+    def start(self, container: str) -> Container:
+        does = self.behaviour.get("start")
+        if isinstance(does, BaseException):
+            raise does
+        self.containers[container] = replace(self.containers[container], status=ContainerStatus.RUNNING, started_at=1.0)
         return self.containers[container]
 
     def image_entrypoint(self, image: str) -> tuple[str, ...]:
