@@ -42,6 +42,21 @@ class Paths:
         return self.root / "images"
 
     @property
+    def logins(self) -> Path:
+        """Return the directory of registries' credentials."""
+        return self.root / "registry"
+
+    @property
+    def registries_file(self) -> Path:
+        """Return mirrors and insecure registries of this instance: registries.conf(5); without it, the machine's is read."""
+        return self.etc / "registries.conf"
+
+    @property
+    def registry_certs(self) -> Path:
+        """Return certificates of registries, `<host[:port]>/ca.crt`: containers-certs.d(5)."""
+        return self.etc / "certs.d"
+
+    @property
     def containers(self) -> Path:
         return self.root / "containers"
 

@@ -56,6 +56,10 @@ class Settings:
     log_max_mb: int = _setting(10, "size at which a container's log is rotated")
     log_keep: int = _setting(10, "log files kept for each process")
     cron_keep: int = _setting(30, "runs kept of each scheduled task, with their output")
+    image_max_mb: int = _setting(32_768, "an image from elsewhere may unpack to so many MiB")
+    image_max_files: int = _setting(2_000_000, "an image from elsewhere may unpack to so many files")
+    registry_stall_s: int = _setting(60, "a pull or push that moves no data for so many seconds is given up")
+    registry_timeout_s: int = _setting(3600, "a pull or push is given up after so many seconds")
     releases_keep: int = _setting(10, "releases whose images are kept for rollback, for each app")
     # fmt: on
 

@@ -19,10 +19,13 @@ from paas.context import Context
 from paas.deploy.gc import collect, kept_images
 from paas.errors import Conflict, InvalidInput
 from paas.model.env import parse_assignments
+from paas.oci.archives import ArchiveFormat, load_images, save_image
 from paas.oci.layout import import_rootfs_tar
+from paas.oci.limits import UnpackLimits
 from paas.oci.manifest import ImageConfig
 from paas.oci.reference import Reference
-from paas.oci.registry import ArchiveFormat, load_images, pull_image, push_image, save_image
+from paas.oci.registry import pull_image, push_image
+from paas.oci.skopeo import Registries
 from paas.oci.store import Image, ImageStore
 
 _STREAM = "-"
@@ -142,7 +145,9 @@ def import_rootfs(
         exposed_ports=tuple(port if "/" in port else f"{port}/tcp" for port in expose),
     )
     with _input_file(tar, ctx.paths.work) as file:
-        image = import_rootfs_tar(ImageStore(ctx.paths.images), file, reference=reference, config=config)
+        image = import_rootfs_tar(
+            ImageStore(ctx.paths.images), file, reference=reference, config=config, limits=UnpackLimits.of(ctx.settings)
+        )
     ctx.output.plain(image.id)
 
 
@@ -153,7 +158,7 @@ def load(ctx: Context, archive: str) -> None:
     """Take the images of a `docker save` archive or an OCI archive."""
     store = ImageStore(ctx.paths.images)
     with _input_file(archive, ctx.paths.work) as file:
-        for image in load_images(store, file, on_line=ctx.output.detail):
+        for image in load_images(store, file, registries=_registries(ctx), on_line=ctx.output.detail):
             ctx.output.plain(f"Loaded: {', '.join(store.references(image.id)) or image.id}")
 
 
@@ -181,7 +186,7 @@ def save(ctx: Context, image: str, archive: str, kind: str) -> None:
 @click.pass_obj
 def pull(ctx: Context, reference: str) -> None:
     """Fetch an image from its registry."""
-    image = pull_image(ImageStore(ctx.paths.images), reference, on_line=ctx.output.detail)
+    image = pull_image(ImageStore(ctx.paths.images), reference, registries=_registries(ctx), on_line=ctx.output.detail)
     ctx.output.plain(image.id)
 
 
@@ -191,7 +196,12 @@ def pull(ctx: Context, reference: str) -> None:
 @click.pass_obj
 def push(ctx: Context, image: str, reference: str) -> None:
     """Send an image to a registry, by default under its own name."""
-    push_image(ImageStore(ctx.paths.images), image, reference or image, on_line=ctx.output.detail)
+    store = ImageStore(ctx.paths.images)
+    push_image(store, image, reference or image, registries=_registries(ctx), on_line=ctx.output.detail)
+
+
+def _registries(ctx: Context) -> Registries:
+    return Registries.of(ctx.paths, ctx.settings)
 
 
 def _described(store: ImageStore, image: Image) -> dict[str, object]:

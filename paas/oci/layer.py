@@ -25,6 +25,9 @@ from typing import IO, BinaryIO, cast
 from paas.errors import HostProblem, InvalidInput
 from paas.oci.digest import Digest
 
+_CHUNK = 1 << 20
+#: What ext4 says to an attribute of more than a block: the same as to a full disk.
+_TOO_LARGE, _LARGE_XATTR_BYTES = (errno.ENOSPC, errno.E2BIG, errno.ERANGE), 2048
 WHITEOUT_PREFIX = ".wh."
 #: Names with this prefix are aufs's own; only the opaque marker means something to others.
 RESERVED_PREFIX = ".wh..wh."
@@ -75,23 +78,33 @@ class PackedLayer:
     size: int
 
 
-def pack_layer(diff: Path, stream: BinaryIO) -> PackedLayer:
+def pack_layer(diff: Path, stream: BinaryIO, *, newest: float | None = None) -> PackedLayer:
     """Write an overlayfs directory as an OCI layer tar, uncompressed. The same directory always gives the same tar.
 
-    Sockets are left out, as no tar can hold them. Raises HostProblem for a directory that is no plain layer.
+    Times later than `newest` (SOURCE_DATE_EPOCH) are written as that. Sockets are left out, as no tar can hold them.
+    Raises HostProblem for a directory that is no plain layer.
     """
     output = _HashingStream(stream)
     seen: dict[tuple[int, int], str] = {}
     # errors: file names are bytes; what is not UTF-8 goes through unchanged
-    with tarfile.open(fileobj=cast(IO[bytes], output), mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], output), mode="w:", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        tar.copybufsize = _CHUNK  # type: ignore[attr-defined]
         for path, name in _walk(str(diff), ""):
             for member in _members(path, name, seen):
-                if member.isreg() and member.size:
-                    with open(path, "rb") as content:
-                        tar.addfile(member, content)
-                else:
-                    tar.addfile(member)
+                if newest is not None:
+                    member.mtime = min(member.mtime, int(newest))
+                add_member(tar, member, path)
     return PackedLayer(diff_id=Digest("sha256", output.hasher.hexdigest()), size=output.size)
+
+
+def add_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+    """Write one member, its content from `path`."""
+    if member.isreg() and member.size:
+        with open(path, "rb", buffering=0) as content:
+            tar.addfile(member, content)
+    else:
+        tar.addfile(member)
+    tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
 
 
 class _HashingStream:
@@ -101,6 +114,9 @@ class _HashingStream:
         self._stream = stream
         self.hasher = hashlib.sha256()
         self.size = 0
+
+    def tell(self) -> int:
+        return self.size
 
     def write(self, block: bytes) -> int:
         self.hasher.update(block)
@@ -185,6 +201,25 @@ def _read_xattr(path: str, name: str) -> bytes:
         if exc.errno == errno.ENODATA:
             return b""
         raise
+
+
+def write_xattrs(file: str | int, member: tarfile.TarInfo) -> None:
+    """Give a file or descriptor the attributes of a tar member, as far as they are portable. Raises InvalidInput, OSError."""
+    for key, value in member.pax_headers.items():
+        name = key.removeprefix(PAX_XATTR)
+        if name == key or not is_portable_xattr(name):
+            continue
+        content = value.encode("utf-8", "surrogateescape")
+        try:
+            if isinstance(file, int):
+                os.setxattr(file, name, content)
+            else:
+                os.setxattr(file, name, content, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno not in _TOO_LARGE or len(content) < _LARGE_XATTR_BYTES:
+                raise
+            problem = f"The archive's member '{member.name}' has an attribute {name} that this disk cannot hold"
+            raise InvalidInput(problem) from exc
 
 
 _TYPES = {

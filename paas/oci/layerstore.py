@@ -5,30 +5,31 @@
     links/<8 characters>           -> ../layers/<layer id>/diff, because overlay's mount options must fit one page
     keys/<sha256 of content key>   -> ../layers/<layer id>, the step cache of builders; its mtime is the last use
     facts/<layer id>.<name>        what was computed once about a layer: a layer never changes
-    pending/<layer id>/            a layer being made, locked by its maker; removed by `prune` once the maker is dead
+    pending/<layer id>/            a layer being made, locked by its maker; or one on its way out
+    holds/<random>                 since when a build is running, and layers that it uses; locked by the build
 
-A layer appears by one rename, so a process may die at any line, and no reader takes a lock.
+A layer appears by one rename, so a process may die at any line, and no reader takes a lock. What a dead one left has no lock:
+`leftovers` finds it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.host.files import atomic_write, disk_problem, remove_tree
+from paas.errors import NotFound
+from paas.host.files import atomic_write, disk_problem, flock, remove_tree
+from paas.oci.claims import claimed_directory, claimed_file, is_abandoned
+from paas.oci.leftovers import LINK_LENGTH, Leftover, entries, find_leftovers
 
-LINK_LENGTH = 8
-#: A pending directory without a lock is either dead or a moment old.
-PENDING_GRACE_S = 60
-_DIRECTORIES = ("layers", "links", "keys", "facts", "images", "tags", "pending")
+_DIRECTORIES = ("layers", "links", "keys", "facts", "images", "tags", "transfers", "pending", "holds")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class LayerStore:
         self.root = root
         self._now = now
         self._layers, self._links, self._keys = root / "layers", root / "links", root / "keys"
-        self._facts, self._pending = root / "facts", root / "pending"
+        self._facts, self._pending, self._holds = root / "facts", root / "pending", root / "holds"
 
     def layer_dir(self, layer_id: str) -> Path:
         """Return the directory with the layer's files."""
@@ -120,14 +121,60 @@ class LayerStore:
         atomic_write(file, value, mode=0o600)
         return value
 
-    def prune_layers(self, keep: Collection[str], *, oldest: float) -> tuple[str, ...]:
-        """Remove layers that are not in `keep` and were neither made nor found since `oldest`, and dead pending ones."""
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Callable[[Sequence[str]], None]]:
+        """Keep from being pruned, while this lasts, every layer that is made or found from now on.
+
+        Gives what holds older layers, too; that raises NotFound when one of them has gone already.
+        """
+        self._make_directories()
+        with contextlib.ExitStack() as stack:
+            with self._pruning():  # a prune that has begun has seen no hold of ours
+                claim = claimed_file(self._holds / secrets.token_hex(8), f"{self._now()}\n")
+                descriptor = stack.enter_context(claim)
+
+            def keep(layers: Sequence[str]) -> None:
+                with self._pruning():
+                    os.write(descriptor, "".join(f"{layer}\n" for layer in layers).encode())
+                    self.require_layers(layers)
+
+            yield keep
+
+    def require_layers(self, layers: Sequence[str]) -> None:
+        """Raise NotFound when one of the layers is not there."""
+        missing = [layer for layer in layers if not self.has_layer(layer)]
+        if missing:
+            raise NotFound(f"Layer {missing[0]} is not in the image store", remedy="build the image again, or pull it")
+
+    def _held(self) -> tuple[float, frozenset[str]]:
+        """Return since when the oldest living build runs (infinity if none does), and the layers held by all."""
+        since, held = float("inf"), set[str]()
+        for file in entries(self._holds):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                if not is_abandoned(file):
+                    first, *layers = file.read_text().split()
+                    since = min(since, float(first))
+                    held.update(layers)
+        return since, frozenset(held)
+
+    def _pruning(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock under which layers go: never for long, as the files are deleted after it."""
+        return flock(self.root / "prune.lock", what="image:prune")
+
+    def detach_layers(self, keep: Collection[str], *, oldest: float) -> tuple[str, ...]:
+        """Take layers out of sight that are not in `keep` and were neither made nor found since `oldest`; return their ids.
+
+        For the holder of `_pruning`. `leftovers` deletes them.
+        """
         used = {k.readlink().name for k in entries(self._keys) if modified(k) >= oldest}
         doomed = [i for i in self.layers() if i not in keep and i not in used and modified(self._layers / i) < oldest]
         for layer_id in doomed:
-            self._remove_layer(layer_id)
-        self._prune_pending()
+            self._detach_layer(layer_id)
         return tuple(doomed)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Return what dead processes left, and what prunes have detached. Reads only."""
+        return find_leftovers(self.root)
 
     @contextlib.contextmanager
     def _claimed_id(self) -> Iterator[str]:
@@ -135,23 +182,20 @@ class LayerStore:
         layer_id = secrets.token_hex(16)
         while os.path.lexists(self.layer_link(layer_id)):
             layer_id = secrets.token_hex(16)
-        pending = self._pending / layer_id
+        self._make_directories()
+        claim = claimed_directory(self._pending / layer_id)
         try:
-            self._make_directories()
-            pending.mkdir(mode=0o700)
-            descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            claim.__enter__()
         except OSError as exc:
-            raise disk_problem(exc, pending) from exc
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            raise disk_problem(exc, self._pending / layer_id) from exc
+        with contextlib.ExitStack() as stack:
+            stack.push(claim)
             yield layer_id
-        finally:
-            os.close(descriptor)
 
     def _make_directories(self) -> None:
-        if not self._pending.is_dir():
+        if not self._holds.is_dir():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in _DIRECTORIES:  # pending last: whoever sees it need not look for the others
+            for name in _DIRECTORIES:  # holds last: whoever sees it need not look for the others
                 (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
     def _publish(self, layer_id: str, content_key: str) -> None:
@@ -168,37 +212,21 @@ class LayerStore:
         except OSError as exc:
             raise disk_problem(exc, final) from exc
 
-    def _remove_layer(self, layer_id: str) -> None:
-        """Take the layer out of sight by one rename, then delete it; a rest is removed by the next prune."""
+    def _detach_layer(self, layer_id: str) -> None:
+        """Take a layer out of sight by one rename; after that it is pending without a lock."""
         record = self._layers / layer_id / "layer.json"
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
             key = self._keys / json.loads(record.read_text())["key"]
             if key != self._keys and key.readlink().name == layer_id:
                 key.unlink()
-        trash = self._pending / layer_id
-        (self._layers / layer_id).rename(trash)
+        (self._layers / layer_id).rename(self._pending / layer_id)
         self.layer_link(layer_id).unlink(missing_ok=True)
         for fact in self._facts.glob(f"{layer_id}.*"):
             fact.unlink(missing_ok=True)
-        self._discard(trash)
-
-    def _prune_pending(self) -> None:
-        """Remove what makers left when they died: they no longer hold the lock."""
-        for pending in entries(self._pending):
-            if modified(pending) > self._now() - PENDING_GRACE_S:
-                continue
-            with contextlib.suppress(FileNotFoundError, BlockingIOError):
-                descriptor = os.open(pending, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    self._discard(pending)
-                finally:
-                    os.close(descriptor)
 
     def _discard(self, pending: Path) -> None:
-        link = self.layer_link(pending.name)
         if not (self._layers / pending.name).exists():
-            link.unlink(missing_ok=True)
+            self.layer_link(pending.name).unlink(missing_ok=True)
         remove_tree(pending)
 
 
@@ -212,13 +240,6 @@ def replace_link(link: Path, target: str) -> None:
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     temporary.symlink_to(target)
     temporary.rename(link)
-
-
-def entries(directory: Path) -> tuple[Path, ...]:
-    """Return what is in a directory that may not exist yet, without temporary files."""
-    with contextlib.suppress(FileNotFoundError):
-        return tuple(entry for entry in directory.iterdir() if not entry.name.startswith("."))
-    return ()
 
 
 def modified(path: Path) -> float:

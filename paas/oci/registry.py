@@ -1,151 +1,90 @@
-"""Images from and to other places: registries, docker-archive and oci-archive files. All of it is skopeo's work.
-
-Logins, mirrors and signature policy are skopeo's own: ~/.docker/config.json or `skopeo login`, /etc/containers/registries.conf,
-/etc/containers/policy.json.
-"""
+"""Images from and to registries, and the logins there. Archives: archives.py; what runs: skopeo.py."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from paas.errors import HostProblem, InvalidInput, NotFound
-from paas.host.run import LastLines, stream
+from paas.errors import CommandFailed, NotFound
+from paas.host.files import flock
+from paas.host.run import run
 from paas.oci.layout import import_directory, write_layout
+from paas.oci.manifest import host_platform
 from paas.oci.reference import Reference
+from paas.oci.skopeo import DEFAULT_REGISTRIES, Lines, Registries, copy_image, explained, ignore_line
 from paas.oci.store import Image, ImageStore
 
-PULL_TIMEOUT_S = 1800
-#: No registry answers more than this about one file of an archive that we read ourselves.
-_MAX_INDEX_BYTES = 8 << 20
+#: A registry has so long to accept a login.
+_LOGIN_TIMEOUT_S = 60
 
 
-#: Is given each line that skopeo prints.
-Lines = Callable[[str], None]
+def pull_image(
+    store: ImageStore, reference: str, *, registries: Registries = DEFAULT_REGISTRIES, on_line: Lines = ignore_line
+) -> Image:
+    """Fetch an image from its registry and tag it; of an index, the one for this machine.
 
-
-class ArchiveFormat(StrEnum):
-    DOCKER = "docker-archive"
-    OCI = "oci-archive"
-
-
-def _ignore(line: str) -> None:
-    """Drop a line of progress; the error keeps the last ones anyway."""
-
-
-def pull_image(store: ImageStore, reference: str, *, on_line: Lines = _ignore) -> Image:
-    """Fetch an image from its registry and tag it. Raises HostProblem when that cannot be, InvalidInput for a bad image."""
+    Raises HostProblem when that cannot be, InvalidInput for a bad image.
+    """
     wanted = Reference.parse(reference)
-    with _scratch(store) as scratch:
-        _copy(f"docker://{wanted}", f"dir:{scratch / 'image'}", f"Could not pull {wanted.familiar}", on_line, scratch)
-        image = import_directory(store, scratch / "image", reference=str(wanted))
+    with store.transfer() as scratch:
+        copy_image(
+            f"docker://{_address(wanted)}", f"dir:{scratch / 'image'}", f"Could not pull {wanted.familiar}",
+            registries=registries, scratch=scratch, domain=wanted.domain, on_line=on_line,
+        )  # fmt: skip
+        image = import_directory(store, scratch / "image", reference=str(wanted), limits=registries.limits)
+    if image.config.architecture != (here := host_platform()[0]):
+        on_line(f"This image is for {image.config.architecture}, not for {here}: it may not run on this machine")
     store.sync()
     return image
 
 
-def push_image(store: ImageStore, image: str, reference: str, *, on_line: Lines = _ignore) -> None:
-    """Send an image to a registry under this reference. Raises NotFound, HostProblem."""
-    wanted = Reference.parse(reference)
-    with _scratch(store) as scratch:
-        write_layout(store, store.image(image), scratch / "image")
-        _copy(f"oci:{scratch / 'image'}", f"docker://{wanted}", f"Could not push {wanted.familiar}", on_line, scratch)
-
-
-def load_images(store: ImageStore, archive: Path, *, on_line: Lines = _ignore) -> tuple[Image, ...]:
-    """Take all images of a docker-archive or oci-archive with their references. Raises InvalidInput, HostProblem."""
-    loaded = []
-    with _scratch(store) as scratch:
-        for number, (source, references) in enumerate(_archived(archive)):
-            directory = scratch / str(number)
-            _copy(source, f"dir:{directory}", f"Could not load {archive}", on_line, scratch)
-            image = import_directory(store, directory)
-            for reference in references:
-                store.tag(image.id, reference)
-            loaded.append(image)
-    store.sync()
-    return tuple(loaded)
-
-
-def save_image(
-    store: ImageStore, image: str, archive: Path, *, kind: ArchiveFormat = ArchiveFormat.DOCKER, on_line: Lines = _ignore
-) -> None:
-    """Write an image as a file that `docker load`, `podman load` or `image:load` reads. Raises NotFound, HostProblem."""
-    found = store.image(image)
-    names = store.references(found.id)
-    name = next((n for n in names if image in (n, str(Reference.parse(n)))), names[0] if names else "")
-    with _scratch(store) as scratch:
-        write_layout(store, found, scratch / "image")
-        target = scratch / "archive"
-        suffix = f":{Reference.parse(name)}" if name else ""
-        _copy(f"oci:{scratch / 'image'}", f"{kind}:{target}{suffix}", f"Could not save {image}", on_line, scratch)
-        shutil.move(target, archive)
-
-
-def _copy(source: str, target: str, failure: str, on_line: Lines, scratch: Path) -> None:
-    argv = ["skopeo", f"--tmpdir={scratch}", "copy", "--retry-times=1"]
-    if target.startswith("dir:"):
-        argv.append("--dest-decompress")
-    said = LastLines(on_line)
-    if stream([*argv, source, target], said, env={**os.environ, "TMPDIR": str(scratch)}, timeout_s=PULL_TIMEOUT_S):
-        raise HostProblem(
-            failure, output=said.lines,
-            remedy="check the name, that the registry is reachable from here, and its login: skopeo login <registry>",
+def push_image(
+    store: ImageStore, image: str, reference: str, *, registries: Registries = DEFAULT_REGISTRIES,
+    on_line: Lines = ignore_line, newest: float | None = None,
+) -> None:  # fmt: skip
+    """Send an image to a registry under this reference. Raises NotFound, HostProblem. `newest`: see `write_layout`."""
+    wanted = replace(Reference.parse(reference), digest=None)
+    with store.transfer() as scratch:
+        write_layout(store, store.image(image), scratch / "image", newest=newest)
+        copy_image(
+            f"oci:{scratch / 'image'}", f"docker://{wanted}", f"Could not push {wanted.familiar}",
+            registries=registries, scratch=scratch, domain=wanted.domain, on_line=on_line,
         )  # fmt: skip
 
 
-def _archived(archive: Path) -> Sequence[tuple[str, tuple[str, ...]]]:
-    """Return skopeo's name for each image of an archive, and its references."""
-    if ":" in str(archive):
-        raise InvalidInput(f"{archive} has a colon in its name, which skopeo cannot read", remedy="rename the file")
-    try:
-        with tarfile.open(archive) as tar:
-            listing = _member(tar, "manifest.json")
-            if listing is not None:
-                return [
-                    (f"{ArchiveFormat.DOCKER}:{archive}:@{number}", tuple(entry.get("RepoTags") or ()))
-                    for number, entry in enumerate(listing)
-                ]
-            index = _member(tar, "index.json")
-            if index is None:
-                raise InvalidInput(f"{archive} is no image archive", remedy="for a root file system use: paas image:import")
-            return [_oci_entry(archive, entry, len(index["manifests"])) for entry in index["manifests"]]
-    except FileNotFoundError as exc:
-        raise NotFound(f"There is no file {archive}") from exc
-    except (tarfile.TarError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        reason = str(exc).partition("\n")[0].rstrip(":")
-        raise InvalidInput(f"{archive} is no image archive: {reason}") from exc
+def log_in(registries: Registries, domain: str, user: str, password: str) -> None:
+    """Check a login at its registry and keep it. Raises HostProblem when the registry refuses or cannot be asked."""
+    file = registries.logins.prepare()
+    argv = [
+        *registries.skopeo("login"),
+        *registries.cert_option(domain),
+        f"--authfile={file}",
+        f"--username={user}",
+        "--password-stdin",
+        domain,
+    ]
+    with _turn(registries):
+        try:
+            run(argv, stdin=password.encode(), timeout_s=_LOGIN_TIMEOUT_S)
+        except CommandFailed as exc:
+            raise explained(f"Could not log in at {domain} as {user}", exc.output, registries, domain) from exc
+        file.chmod(0o600)
 
 
-def _member(tar: tarfile.TarFile, name: str) -> Any:
-    for member in tar:
-        if member.name.removeprefix("./") == name and member.isreg():
-            content = tar.extractfile(member)
-            assert content is not None
-            return json.loads(content.read(_MAX_INDEX_BYTES))
-    return None
+def log_out(registries: Registries, domain: str) -> None:
+    """Forget a login. Raises NotFound."""
+    if domain not in registries.logins.own():
+        raise NotFound(f"There is no login at {domain}", remedy="see: paas registry:report")
+    with _turn(registries):
+        run([*registries.skopeo("logout"), f"--authfile={registries.logins.file}", domain])
 
 
-def _oci_entry(archive: Path, entry: Mapping[str, Any], count: int) -> tuple[str, tuple[str, ...]]:
-    """Return skopeo's name and the references of one manifest of an OCI index; a bare tag is no reference."""
-    notes = entry.get("annotations") or {}
-    name = str(notes.get("org.opencontainers.image.ref.name", ""))
-    full = str(notes.get("io.containerd.image.name", "")) or (name if "/" in name or ":" in name else "")
-    if count > 1 and not name:
-        raise InvalidInput(f"{archive} holds {count} images and one of them has no name")
-    return f"{ArchiveFormat.OCI}:{archive}{f':{name}' if count > 1 else ''}", (full,) if full else ()
+def _turn(registries: Registries) -> contextlib.AbstractContextManager[None]:
+    """Let nobody else write the file meanwhile."""
+    file = registries.logins.prepare()
+    return flock(file.with_name(f".{file.name}.lock"), what="registry:login")
 
 
-@contextlib.contextmanager
-def _scratch(store: ImageStore) -> Iterator[Path]:
-    """Give a directory on the store's disk; one that a dead process left is removed by `ImageStore.prune`."""
-    store.transfers.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store.transfers) as name:
-        yield Path(name)
+def _address(wanted: Reference) -> str:
+    """Return what skopeo takes: not a tag together with a digest, which says it all."""
+    return str(replace(wanted, tag="") if wanted.digest else wanted)

@@ -2,7 +2,7 @@
 
     images/<image id>.json      config and layer ids, lowest first; the image id is the hash of both
     tags/<quoted reference>     the image id
-    transfers/                  what pulls, pushes, loads and saves need while they last
+    transfers/<random>/         what a pull, push, load or save needs while it lasts; locked by it
     (layers: layerstore.py)
 
 Not a registry's layout: tars and their digests are made when an image leaves the machine (layer.py, registry.py).
@@ -18,15 +18,17 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from paas.errors import InvalidInput, NotFound
-from paas.host.files import disk_problem, flock, remove_tree
+from paas.host.files import disk_problem, remove_tree
 from paas.host.run import run
-from paas.oci.layerstore import LayerStore, PendingLayer, entries, modified
+from paas.oci.claims import claimed_directory
+from paas.oci.layerstore import LayerStore, PendingLayer, modified
+from paas.oci.leftovers import entries
 from paas.oci.manifest import ImageConfig
 from paas.oci.reference import Reference
 
@@ -56,17 +58,10 @@ class Image:
 class ImageStore(LayerStore):
     """The images and layers under one directory. Any number of processes may use it at the same time."""
 
-    @property
-    def transfers(self) -> Path:
-        """Return the directory for files on their way in or out."""
-        return self.root / "transfers"
-
     def create_image(self, config: ImageConfig, layers: Sequence[str], *, reference: str = "") -> Image:
         """Record an image and tag it. The same config on the same layers is the same image. Raises NotFound."""
         wanted = Reference.parse(reference) if reference else None
-        missing = [layer for layer in layers if not self.has_layer(layer)]
-        if missing:
-            raise NotFound(f"Layer {missing[0]} is not in the image store", remedy="build the image again")
+        self.require_layers(layers)
         body = {"config": config.to_oci(), "layers": list(layers)}
         image_id = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         file = self._image_file(image_id)
@@ -130,20 +125,32 @@ class ImageStore(LayerStore):
     def prune(self, keep: Collection[str] = (), *, grace_s: float = GRACE_S) -> tuple[str, ...]:
         """Remove images that have no reference and are not in `keep` (ids), then layers that no image holds.
 
-        Spares what was made or used less than `grace_s` ago, and layers being made. Returns the ids of removed images.
+        Spares what was made or used less than `grace_s` ago or since a running build began, and what that build holds.
+        Removes also what dead processes left. Returns the ids of removed images.
         """
-        oldest = self._now() - grace_s
-        with flock(self.root / "prune.lock", what="image:prune"):
+        self._make_directories()
+        with self._pruning():
+            since, held = self._held()
+            oldest = min(self._now() - grace_s, since)
             wanted = {*keep, *self.tags().values()}
             doomed = [i for i in self._image_ids() if i not in wanted and modified(self._image_file(i)) < oldest]
             for image_id in doomed:
                 self._image_file(image_id).unlink(missing_ok=True)
-            held = {layer for image in self.images() for layer in image.layers}
-            self.prune_layers(held, oldest=oldest)
-            for left in entries(self.transfers):
-                if modified(left) < self._now() - GRACE_S:
-                    remove_tree(left)
+            self.detach_layers({*held, *(layer for image in self.images() for layer in image.layers)}, oldest=oldest)
+        for leftover in self.leftovers():
+            leftover.remove()
         return tuple(doomed)
+
+    @contextlib.contextmanager
+    def transfer(self) -> Iterator[Path]:
+        """Give a directory on the store's disk for files on their way. Nothing is pruned that comes in meanwhile."""
+        with self.hold():
+            scratch = self.root / "transfers" / secrets.token_hex(8)
+            try:
+                with claimed_directory(scratch):
+                    yield scratch
+            finally:
+                remove_tree(scratch)
 
     def sync(self) -> None:
         """Write the store's filesystem to disk; may take as long as the disk is behind."""

@@ -8,91 +8,79 @@ Source: OCI image-spec v1.1, layer.md, "Applying Changesets".
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, Self, cast
+from typing import IO, cast
 
-from paas.errors import InvalidInput
+from paas.errors import InvalidInput, PaasError
 from paas.host.files import disk_problem, remove_tree
+from paas.oci.compression import MORE_ROOM, PlainStream, open_plain
+from paas.oci.header import Header
 from paas.oci.layer import (
     OPAQUE_MARKER,
     OPAQUE_XATTR,
-    PAX_XATTR,
     RESERVED_PREFIX,
-    is_portable_xattr,
+    WHITEOUT_PREFIX,
     is_whiteout,
     parse_member_name,
     whiteout_target,
+    write_xattrs,
 )
+from paas.oci.limits import DEFAULT_LIMITS, NOTHING, Unpacked, UnpackLimits
 
-_CHUNK = 1 << 20
 #: Linux MAXSYMLINKS, path_resolution(7).
 _MAX_LINKS = 40
-#: tarfile reads these headers into memory as a whole.
-_HEADER_TYPES = (
-    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
-)  # fmt: skip
-_MAX_HEADER_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackLimits:
-    """What one tar may make of itself on our disk."""
-
-    max_bytes: int = 64 << 30
-    max_files: int = 4_000_000
-
-
-DEFAULT_LIMITS = UnpackLimits()
+#: Of the plain tar, for each file: its header, padding, and room for a long name.
+_HEADER_BYTES = 4096
+_SPARSE_CHUNK = 64 << 10
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def unpack_layer(
-    stream: IO[bytes], diff: Path, *, lowers: Sequence[Path] = (), limits: UnpackLimits = DEFAULT_LIMITS,
-    has_whiteouts: bool = True,
-) -> None:  # fmt: skip
-    """Unpack a tar (plain, gzip, bzip2 or xz) into `diff`; raise InvalidInput when it is malformed, malicious or too big.
+    archive: Path, diff: Path, *, lowers: Sequence[Path] = (), limits: UnpackLimits = DEFAULT_LIMITS,
+    before: Unpacked = NOTHING, has_whiteouts: bool = True,
+) -> Unpacked:  # fmt: skip
+    """Unpack a tar, plain or compressed, into `diff`; raise InvalidInput when it is malformed, malicious or too big.
 
     A directory that the tar implies but does not hold gets its mode and owner from the same one in `lowers` (topmost first).
     Without `has_whiteouts` names that begin with .wh. are files like others: the tar is no layer.
     """
-    unpacker = _Unpacker(diff, lowers, limits, has_whiteouts)
-    try:
-        # errors: file names are bytes; what is not UTF-8 goes through unchanged
-        with tarfile.open(fileobj=stream, mode="r|*", tarinfo=BoundedTarInfo, errors="surrogateescape") as tar:
-            while (member := tar.next()) is not None:
-                unpacker.add(tar, member)
-                tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
-        unpacker.finish()
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
-        raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
-    except OSError as exc:
-        raise disk_problem(exc, diff) from exc
-
-
-class BoundedTarInfo(tarfile.TarInfo):
-    """A member whose headers are of a size that fits in memory. Raises InvalidInput."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
-        if member.size < 0 or (member.type in _HEADER_TYPES and member.size > _MAX_HEADER_BYTES):
-            raise InvalidInput(f"The archive has a header of {member.size} bytes")
-        return member
+    with open_plain(archive, limit=limits.max_bytes + limits.max_files * _HEADER_BYTES) as plain:
+        unpacker = _Unpacker(diff, plain, lowers, limits, before, has_whiteouts)
+        try:
+            # errors: file names are bytes; what is not UTF-8 goes through unchanged
+            with tarfile.open(
+                fileobj=cast(IO[bytes], plain), mode="r:", tarinfo=Header, errors="surrogateescape"
+            ) as tar:
+                while (member := tar.next()) is not None:
+                    unpacker.add(tar, member)
+                    plain.begin_member()
+                    tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
+            unpacker.finish()
+            return Unpacked(diff_id=plain.finish(), files=unpacker.files, size=unpacker.bytes)
+        except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
+            raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
+        except OSError as exc:
+            raise _problem(exc, diff) from exc
 
 
 class _Unpacker:
     """One tar on its way into one directory. All paths are below `_root`."""
 
-    def __init__(self, diff: Path, lowers: Sequence[Path], limits: UnpackLimits, has_whiteouts: bool) -> None:
+    def __init__(
+        self, diff: Path, plain: PlainStream, lowers: Sequence[Path], limits: UnpackLimits, before: Unpacked, has_whiteouts: bool
+    ) -> None:
         self._root = str(diff)
+        self._plain = plain
         self._lowers = tuple(str(lower) for lower in lowers)
         self._limits = limits
         self._has_whiteouts = has_whiteouts
-        self._bytes = self._files = 0
+        self.bytes, self.files = before.size, before.files
         #: Directories known to be real ones below the root.
         self._directories = {self._root}
         #: Their times are set last: each member put into one changes it.
@@ -106,14 +94,17 @@ class _Unpacker:
             if member.isdir():
                 self._set_attributes(self._root, member)
             return
-        if self._has_whiteouts and any(part.startswith(RESERVED_PREFIX) for part in parts[:-1]):
-            return  # below aufs's own directories
-        parent = self._directory(parts[:-1])
-        if self._has_whiteouts and (target := whiteout_target(parts[-1])) is not None:
-            self._white_out(parent, parts[-1], target)
+        if self._has_whiteouts and WHITEOUT_PREFIX in member.name:
+            if any(part.startswith(RESERVED_PREFIX) for part in parts[:-1]):
+                return  # below aufs's own directories
+            if (target := whiteout_target(parts[-1])) is not None:
+                self._white_out(self._directory(parts[:-1]), parts[-1], target)
+                return
+        path = f"{self._directory(parts[:-1])}/{parts[-1]}"
+        if member.isreg():
+            self._make_file(path, tar, member)
             return
-        path = f"{parent}/{parts[-1]}"
-        make = self._maker(tar, member)
+        make = self._maker(member)
         was_whiteout = self._clear(path, member)
         make(path)
         if not member.islnk():
@@ -130,12 +121,12 @@ class _Unpacker:
     def _count(self, member: tarfile.TarInfo) -> None:
         if member.size < 0:
             raise InvalidInput(f"The archive's member '{member.name}' has a negative size")
-        self._files += 1
-        self._bytes += member.size if member.isreg() else 0
-        if self._files > self._limits.max_files:
-            raise InvalidInput(f"The archive holds more than {self._limits.max_files} files")
-        if self._bytes > self._limits.max_bytes:
-            raise InvalidInput(f"The archive unpacks to more than {self._limits.max_bytes >> 20} MiB")
+        self.files += 1
+        self.bytes += member.size if member.isreg() else 0
+        if self.files > self._limits.max_files:
+            raise InvalidInput(f"The archive holds more than {self._limits.max_files} files", remedy=MORE_ROOM)
+        if self.bytes > self._limits.max_bytes:
+            raise InvalidInput(f"The archive unpacks to more than {self._limits.max_bytes >> 20} MiB", remedy=MORE_ROOM)
 
     def _directory(self, parts: Sequence[str]) -> str:
         """Return the real directory of these components, making what is missing."""
@@ -215,7 +206,7 @@ class _Unpacker:
         remove_tree(Path(path))
         return is_whiteout(found)
 
-    def _maker(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[str], None]:
+    def _maker(self, member: tarfile.TarInfo) -> Callable[[str], None]:
         if member.isdir():
             return self._make_directory
         if member.issym():
@@ -227,14 +218,49 @@ class _Unpacker:
         if member.ischr() or member.isblk():
             kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
             return lambda path: os.mknod(path, kind, os.makedev(member.devmajor, member.devminor))
-        if member.isreg():
-            return lambda path: _write_file(path, cast(BinaryIO, tar.extractfile(member)))
         raise InvalidInput(f"The archive's member '{member.name}' is of an unknown type {member.type!r}")
 
     def _make_directory(self, path: str) -> None:
         if not os.path.isdir(path):
             os.mkdir(path)
         self._directories.add(path)
+
+    def _make_file(self, path: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write a regular file. Everything is done to its descriptor, and only what differs from how it was made."""
+        mode = member.mode & 0o7777
+        try:
+            descriptor = os.open(path, _NEW_FILE, mode & 0o777)
+        except FileExistsError:
+            self._clear(path, member)
+            descriptor = os.open(path, _NEW_FILE, mode & 0o777)
+        try:
+            if member.issparse():
+                self._write_sparse(descriptor, tar, member)
+            elif member.size:
+                self._plain.seek(member.offset_data)
+                self._plain.copy_to(descriptor, member.size)
+            made = os.fstat(descriptor)
+            if (made.st_uid, made.st_gid) != (member.uid, member.gid):
+                os.fchown(descriptor, member.uid, member.gid)
+            if stat.S_IMODE(made.st_mode) != mode or mode > 0o777:
+                os.fchmod(descriptor, mode)  # after chown, which clears set-user-id
+            if member.pax_headers:
+                write_xattrs(descriptor, member)
+            os.utime(descriptor, ns=(nanoseconds := int(member.mtime * 1_000_000_000), nanoseconds))
+        finally:
+            os.close(descriptor)
+
+    def _write_sparse(self, descriptor: int, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write the parts of a file that has holes: tarfile knows the ways in which tars write them."""
+        content = tar.extractfile(member)
+        assert content is not None
+        for chunk in iter(partial(content.read, _SPARSE_CHUNK), b""):
+            self._plain.begin_member()
+            if chunk.count(0) == len(chunk):
+                os.lseek(descriptor, len(chunk), os.SEEK_CUR)
+            else:
+                _write_all(descriptor, chunk)
+        os.ftruncate(descriptor, member.size)
 
     def _make_link(self, path: str, linkname: str) -> None:
         parts = parse_member_name(linkname)
@@ -247,18 +273,21 @@ class _Unpacker:
         os.chown(path, member.uid, member.gid, follow_symlinks=False)
         if not member.issym():
             os.chmod(path, member.mode & 0o7777)  # after chown, which clears set-user-id
-        for key, value in member.pax_headers.items():
-            name = key.removeprefix(PAX_XATTR)
-            if name != key and is_portable_xattr(name):
-                os.setxattr(path, name, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+        write_xattrs(path, member)
         if member.isdir():
             self._times[path] = member.mtime
         else:
             os.utime(path, (member.mtime,) * 2, follow_symlinks=False)
 
 
-def _write_file(path: str, content: BinaryIO) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        while chunk := content.read(_CHUNK):
-            file.write(chunk)
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _problem(exc: OSError, diff: Path) -> PaasError:
+    """Tell what the archive asks for and no disk has from what this disk has run out of."""
+    if exc.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EMLINK, errno.ELOOP):
+        return InvalidInput(f"The archive holds what no disk can: {exc.strerror}")
+    return disk_problem(exc, diff)

@@ -20,7 +20,7 @@ from paas.builders.dockerfile.writer import Attributes, LayerWriter
 from paas.errors import InvalidInput
 from paas.host.run import PIPE, spawn
 from paas.oci.layer import PAX_XATTR, is_portable_xattr
-from paas.oci.unpack import DEFAULT_LIMITS, BoundedTarInfo, UnpackLimits
+from paas.oci.unpack import DEFAULT_LIMITS, Header, UnpackLimits
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", _ZSTD)
@@ -68,7 +68,7 @@ def _opened(path: str) -> Iterator[tarfile.TarFile]:
         stream.seek(0)
         content = _decompressed(stream.fileno(), stack) if start == _ZSTD else stream
         yield stack.enter_context(
-            tarfile.open(fileobj=content, mode="r|*", tarinfo=BoundedTarInfo, errors="surrogateescape")
+            tarfile.open(fileobj=content, mode="r|*", tarinfo=Header, errors="surrogateescape")
         )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from paas.errors import HostProblem, InvalidInput, NotFound
+from paas.oci.archives import ArchiveFormat, load_images, save_image
 from paas.oci.layout import import_directory, import_rootfs_tar, write_layout
 from paas.oci.manifest import Healthcheck, HistoryEntry, ImageConfig
-from paas.oci.registry import ArchiveFormat, load_images, pull_image, push_image, save_image
+from paas.oci.registry import pull_image, push_image
 from paas.oci.store import Image, ImageStore
 
 pytestmark = pytest.mark.integration
@@ -57,6 +58,10 @@ def image(store: ImageStore) -> Image:
     return store.create_image(CONFIG, layers, reference="shop:v1")
 
 
+def no_transfers(store: ImageStore) -> bool:
+    return not any((store.root / "transfers").iterdir())
+
+
 @pytest.mark.parametrize("kind", ArchiveFormat)
 def test_a_saved_image_loads_as_it_was(
     kind: ArchiveFormat, store: ImageStore, other: ImageStore, image: Image, tmp_path: Path
@@ -70,7 +75,7 @@ def test_a_saved_image_loads_as_it_was(
     ]  # fmt: skip
     assert (other.layer_dir(loaded.layers[0]) / "dir/kept").read_text() == "1"
     assert (other.layer_dir(loaded.layers[2]) / "dir/kept").is_char_device()
-    assert list(store.transfers.iterdir()) == list(other.transfers.iterdir()) == []
+    assert store.leftovers() == other.leftovers() == () and no_transfers(store) and no_transfers(other)
 
 
 def test_loading_again_makes_nothing_new(store: ImageStore, other: ImageStore, image: Image, tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_layer_that_the_config_does_not_name_is_refused(
     manifest = json.loads((target / "manifest.json").read_text())
     manifest["layers"].reverse()
     (target / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InvalidInput, match="not those that its configuration names"):
+    with pytest.raises(InvalidInput, match="but its configuration says"):
         import_directory(other, target)
     assert other.images() == ()
 
@@ -147,7 +152,7 @@ def test_an_archive_cut_short_leaves_no_image(store: ImageStore, other: ImageSto
     (tmp_path / "image.tar").write_bytes(content[: len(content) // 2])
     with pytest.raises((InvalidInput, HostProblem)):
         load_images(other, tmp_path / "image.tar")
-    assert other.images() == () and list(other.transfers.iterdir()) == []
+    assert other.images() == () and no_transfers(other)
 
 
 @pytest.mark.parametrize("compress", [None, "gzip", "xz", "zstd"])
@@ -172,7 +177,7 @@ def test_a_registry_that_does_not_answer_is_an_error_with_its_words(store: Image
     assert "connection refused" in "\n".join(caught.value.output)
     with pytest.raises(HostProblem, match=r"Could not push 127\.0\.0\.1:1/shop:v1"):
         push_image(store, "shop:v1", "127.0.0.1:1/shop:v1")
-    assert list(store.transfers.iterdir()) == []
+    assert no_transfers(store)
 
 
 def test_an_image_saved_by_its_id_keeps_its_reference(store: ImageStore, image: Image, tmp_path: Path) -> None:

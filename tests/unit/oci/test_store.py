@@ -226,14 +226,15 @@ def test_a_lock_of_a_pending_layer_ends_with_it(store: ImageStore) -> None:
         os.close(descriptor)
 
 
-def test_leftovers_of_dead_transfers_are_pruned(store: ImageStore, clock: Clock) -> None:
-    (store.transfers / "old").mkdir(parents=True)
-    (store.transfers / "old" / "blob").write_text("x")
-    (store.transfers / "young").mkdir()
-    os.utime(store.transfers / "old", (0, 0))
-    os.utime(store.transfers / "young", (clock.time,) * 2)
-    store.prune()
-    assert [left.name for left in store.transfers.iterdir()] == ["young"]
+def test_leftovers_of_dead_transfers_are_pruned(store: ImageStore) -> None:
+    dead = store.root / "transfers" / "dead"
+    dead.mkdir(parents=True)
+    (dead / "blob").write_text("x")
+    with store.transfer() as alive:
+        assert [found.description for found in store.leftovers()] == ["the files of transfer dead"]
+        store.prune()
+        assert alive.is_dir() and not dead.exists()
+    assert store.leftovers() == () and not alive.exists()
 
 
 def test_sizes_are_of_the_disk_and_remembered(store: ImageStore) -> None:

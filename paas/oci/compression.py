@@ -1,0 +1,202 @@
+"""Archives as plain streams, whatever they are compressed with: bounded, counted and hashed on the way.
+
+The programs gzip, zstd, xz and bzip2 read them, beside us on another core and with bounded memory. A stream never yields
+more than its limit: what a small file unpacks to is not known before.
+
+Source: RFC 1952 (gzip), RFC 8878, 3.1.1 (zstd).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from paas.errors import InvalidInput
+from paas.host.run import PIPE, spawn
+from paas.oci.digest import Digest
+
+_CHUNK = 1 << 20
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_PROGRAMS = {
+    "gzip": ("gzip", "-dc"),
+    "zstd": ("zstd", "-dcq", "--memory=128MB"),
+    "xz": ("xz", "-dcq", "--memlimit=128MiB"),
+    "bzip2": ("bzip2", "-dcq"),
+}
+#: gzip's status for garbage behind the end of a file: the content is whole (its own digest says so).
+_GZIP_WARNING = 2
+#: Chunks that the hashing thread may be behind.
+_BEHIND = 8
+
+#: What an administrator may change when an image is larger than the limits.
+MORE_ROOM = "if you trust it, raise image-max-mb or image-max-files in paas.toml"
+
+#: What tarfile may read into memory for one member: long names, attributes, the map of a sparse file.
+_MAX_HEADER_BYTES = 4 << 20
+
+_Read = Callable[[int], bytes | memoryview]
+
+
+class PlainStream:
+    """A file that is read forward once. As much of a file object as tarfile wants, and `copy_to` for large content."""
+
+    def __init__(self, read: _Read, limit: int) -> None:
+        self._read, self._limit = read, limit
+        self._chunk: bytes | memoryview = b""
+        self._begin = self._at = 0
+        self._in_headers = 0
+        self._hasher = _Hasher()
+
+    def begin_member(self) -> None:
+        """Allow the next header; see `read`."""
+        self._in_headers = 0
+
+    def tell(self) -> int:
+        """Return the position in the plain content."""
+        return self._begin + self._at
+
+    def seek(self, position: int) -> int:
+        """Skip forward; backward only as far as the last chunk."""
+        if position < self._begin:
+            raise ValueError("the stream has gone on")
+        while position > self._begin + len(self._chunk) and self._fill():
+            pass
+        self._at = min(position - self._begin, len(self._chunk))
+        return self.tell()
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, fewer at the end only. Raises InvalidInput for more than a header since `begin_member`."""
+        self._in_headers += size
+        if size < 0 or self._in_headers > _MAX_HEADER_BYTES:
+            raise InvalidInput(f"The archive has a header of {size if size < 0 else self._in_headers} bytes")
+        end = self._at + size
+        if end > len(self._chunk):
+            joined = b""
+            while (missing := size - len(joined)) > 0 and (self._at < len(self._chunk) or self._fill()):
+                part = bytes(self._chunk[self._at : self._at + missing])
+                self._at += len(part)
+                joined += part
+            return joined
+        part = bytes(self._chunk[self._at : end])
+        self._at = end
+        return part
+
+    def copy_to(self, descriptor: int, size: int) -> None:
+        """Write the next bytes to a file. Raises EOFError when there are not so many."""
+        while size:
+            if self._at == len(self._chunk) and not self._fill():
+                raise EOFError("unexpected end of data")
+            with memoryview(self._chunk) as view, view[self._at : self._at + size] as part:
+                written = os.write(descriptor, part)
+            self._at += written
+            size -= written
+
+    def finish(self) -> Digest:
+        """Read what is left, and return the digest of all. The stream is of no use afterwards."""
+        while self._fill():
+            pass
+        return self._hasher.finish()
+
+    def close(self) -> None:
+        """End the thread that hashes."""
+        self._hasher.stop()
+
+    def _fill(self) -> bool:
+        """Get the next chunk; keep one byte of the last, because tarfile looks back by one."""
+        chunk = self._read(_CHUNK)
+        if not chunk:
+            return False
+        kept = bytes(self._chunk[-1:])
+        self._begin += len(self._chunk) - len(kept)
+        self._chunk, self._at = kept + bytes(chunk) if kept else chunk, len(kept)
+        self._hasher.update(chunk)
+        if self._begin + len(self._chunk) > self._limit:
+            raise InvalidInput(f"The archive unpacks to more than {self._limit >> 20} MiB", remedy=MORE_ROOM)
+        return True
+
+
+class _Hasher:
+    """Hashes in a thread: hashlib lets go of the interpreter meanwhile."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._queue: queue.Queue[bytes | memoryview] = queue.Queue(maxsize=_BEHIND)
+        self._is_over = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        self._queue.put(chunk)
+
+    def finish(self) -> Digest:
+        self._queue.put(b"")
+        self._thread.join()
+        return Digest("sha256", self._hash.hexdigest())
+
+    def stop(self) -> None:
+        """End early; the digest is of no use then."""
+        self._is_over = True
+        if self._thread.is_alive():
+            self.finish()
+
+    def _work(self) -> None:
+        while chunk := self._queue.get():
+            for begin in range(0, len(chunk), _CHUNK):
+                if not self._is_over:
+                    self._hash.update(memoryview(chunk)[begin : begin + _CHUNK])
+
+
+@contextlib.contextmanager
+def open_plain(file: Path, *, limit: int) -> Iterator[PlainStream]:
+    """Open a file that may be compressed. Raises InvalidInput for one that is damaged or unpacks to more than `limit` bytes."""
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(file.open("rb", buffering=0))
+        kind = _compression(raw.read(8))
+        raw.seek(0)
+        read = stack.enter_context(_decompressed(kind, raw.fileno())) if kind else _mapped(raw.fileno())
+        yield stack.enter_context(contextlib.closing(PlainStream(read, limit)))
+
+
+def _compression(start: bytes) -> str:
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def _mapped(descriptor: int) -> _Read:
+    """Return what gives the whole file at once, without copying it."""
+    if os.fstat(descriptor).st_size == 0:
+        return lambda size: b""
+    chunks = [memoryview(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))]
+    return lambda size: chunks.pop() if chunks else b""
+
+
+@contextlib.contextmanager
+def _decompressed(kind: str, descriptor: int) -> Iterator[_Read]:
+    """Run the program; it is killed when nobody reads to the end."""
+    program = spawn(_PROGRAMS[kind], stdin=descriptor, stdout=PIPE, stderr=PIPE)
+    assert program.stdout is not None and program.stderr is not None
+    output = program.stdout.fileno()
+    with contextlib.suppress(OSError):  # a user's pipes have a limit together
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _CHUNK)
+
+    def read(size: int) -> bytes:
+        chunk = os.read(output, size)
+        if not chunk and program.wait() not in (0, _GZIP_WARNING if kind == "gzip" else 0):
+            assert program.stderr is not None
+            said = program.stderr.read(4096).decode(errors="replace").strip().splitlines()
+            raise InvalidInput(f"The archive is damaged: {said[-1].strip() if said else kind}")
+        return chunk
+
+    try:
+        yield read
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+        program.stderr.close()
