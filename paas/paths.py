@@ -161,6 +161,10 @@ class Paths:
         """Return the file whose time says when schedules were last looked after."""
         return self.root / "cron.seen"
 
+    def app_logins(self, app: str) -> Path:
+        """Return the app's own logins at registries."""
+        return self.logins / "apps" / f"{app}.json"
+
     def app_source(self, app: str) -> Path:
         """Return where the app's tree is while it is deployed."""
         return self.work / "source" / app

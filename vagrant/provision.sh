@@ -23,8 +23,8 @@ readonly PACKAGES=(
     nftables iproute2                    # NAT and isolation of app networks
     nginx-light libnginx-mod-http-lua lua-resty-core   # the router; upstreams change without a reload
     mmdebstrap debian-archive-keyring zstd   # base images from Debian's packages
-    skopeo                               # pull and push images
     tzdata                               # time zones of scheduled tasks
+    skopeo gzip bzip2 xz-utils util-linux  # pull, push and read images; end with who started them
     git openssh-client                   # receive pushes
     curl ca-certificates python3-venv
 )

@@ -18,8 +18,8 @@ from paas.context import Context
 from paas.deploy.limits import build_limits
 from paas.errors import InvalidInput, UsageError
 from paas.model.env import parse_assignments
+from paas.oci.archives import ArchiveFormat, save_image
 from paas.oci.reference import Reference
-from paas.oci.registry import ArchiveFormat, save_image
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
 

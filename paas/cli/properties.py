@@ -94,6 +94,14 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
             doc="longest wait for requests in flight", check=_SECONDS, example="30", setting="wait_to_retire_s"),
         "timeout": Property(doc="seconds a process has to get ready", check=_SECONDS, example="120", setting="check_timeout_s"),
     },
+    "registry": {
+        "push-on-release": Property(
+            doc="push the image of each release", check=_matching(r"true|false"), example="true", default="false"),
+        "server": Property(
+            doc="registry to push to", check=_matching(r"[a-zA-Z0-9.-]+(:\d{1,5})?"), example="registry.example.com"),
+        "image-repo": Property(
+            doc="name there, by default paas/<app>", check=_matching(r"[a-z0-9]+([._/-]+[a-z0-9]+)*"), example="team/shop"),
+    },
     "nginx": {
         p.name: Property(doc=p.directive or "for the app", check=_matching(p.pattern), example=p.example, default=p.default)
         for p in nginx.PROPERTIES

@@ -91,8 +91,8 @@ def destroy(ctx: Context, name: str) -> None:
         ctx.engine.release_tenant(app.tenant)
         for build in ctx.state.builds.list(name):
             ctx.paths.build_log(build.id).unlink(missing_ok=True)
-        for path in (ctx.paths.repo(name), ctx.paths.app_source(name), ctx.paths.app_cache(name), ctx.paths.app_logs(name)):
-            remove_tree(path)
+        for path_of in (ctx.paths.repo, ctx.paths.app_source, ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.app_logins):
+            remove_tree(path_of(name))
         ctx.state.apps.destroy(name)
     ctx.state.events.record(name, ctx.identity.name, "apps:destroy", "", ctx.now())
 
@@ -107,6 +107,8 @@ def set_locked(ctx: Context, name: str, is_locked: bool) -> None:
 def _move_files(ctx: Context, old: str, new: str) -> None:
     for path_of in (ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.repo):
         move_tree(path_of(old), path_of(new))
+    if ctx.paths.app_logins(old).exists():
+        ctx.paths.app_logins(old).rename(ctx.paths.app_logins(new))
 
 
 def _remove_containers(ctx: Context, app: str) -> None:

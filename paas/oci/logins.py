@@ -10,14 +10,13 @@ Source: containers-auth.json(5).
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paas.errors import HostProblem
-from paas.host.files import atomic_write, remove_tree
+from paas.host.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +52,6 @@ class Logins:
         file = scratch / "auth.json"
         atomic_write(file, json.dumps({"auths": found}), mode=0o600)
         return file
-
-    def remove(self) -> None:
-        """Forget all logins of the app."""
-        remove_tree(self.file)
-
-    def rename(self, app: str) -> None:
-        """Give the app's logins to its new name."""
-        with contextlib.suppress(FileNotFoundError):
-            self.file.rename(Logins(directory=self.directory, app=app).file)
 
 
 def _read(file: Path) -> dict[str, Any]:

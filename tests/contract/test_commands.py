@@ -32,7 +32,8 @@ PROMISED = {
         "run", "create", "ps", "start", "stop", "restart", "kill", "rm", "wait", "rename", "update", "logs", "exec", "attach",
         "commit", "port", "inspect", "stats", "top", "volumes", "volume-create", "volume-rm",
     ),
-    "image": ("list", "build", "tag", "rm", "import"),
+    "image": ("list", "build", "tag", "rm", "import", "inspect", "history", "prune", "load", "save", "pull", "push"),
+    "registry": ("login", "logout", "report", "set"),
     "stacks": ("build",),
     "builder-dockerfile": ("set", "report"), "dockerfile": ("set", "report"),
 }  # fmt: skip

@@ -52,16 +52,18 @@ class BuildpackBuilder:
     def build(self, request: BuildRequest) -> BuildResult:
         """Build the image. Raises BuildFailed or InvalidFile."""
         try:
-            return self._build(request)
+            with self._store.hold() as hold:
+                return self._build(request, hold)
         except OSError as exc:
             raise disk_problem(exc, Path(exc.filename or self._paths.images)) from exc
 
-    def _build(self, request: BuildRequest) -> BuildResult:
+    def _build(self, request: BuildRequest, hold: Callable[[Sequence[str]], None]) -> BuildResult:
         tree, store = request.source.tree, self._store
         order = load_order(self._buildpacks)
         procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
         run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
         base, kept = export.base_layer(store, run_stack), load_kept(request.cache, store)
+        hold((*run_stack.layers, *build_stack.layers, base, *(layer.layer for layer in kept.layers)))
         # Scratch is a layer that never comes to be: the store removes it even if this process is killed.
         with store.new_layer() as app_layer, store.new_layer() as scratch:
             workspace = Workspace(

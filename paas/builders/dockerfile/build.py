@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from paas.builders.dockerfile.bases import find_base
+from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.context import open_context
 from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.expand import ExpansionError
@@ -29,9 +29,10 @@ class DockerfileBuild:
     """Builds the target of a plan. Use it once."""
 
     def __init__(
-        self, order: BuildOrder, plan: BuildPlan, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Scratch
-    ) -> None:
-        self._order, self._plan, self._store = order, plan, store
+        self, order: BuildOrder, plan: BuildPlan, *, store: ImageStore, engine: Engine, hosted: HostedStep, scratch: Scratch,
+        bases: Bases,
+    ) -> None:  # fmt: skip
+        self._order, self._plan, self._store, self._bases = order, plan, store, bases
         self._steps = LayerSteps(order, store=store, engine=engine, hosted=hosted, scratch=scratch, origin=self._origin)
         self._context = open_context(order.tree, dockerfile=order.dockerfile)
         self._states: dict[int, StageState] = {}
@@ -77,7 +78,7 @@ class DockerfileBuild:
         if not stage.image:
             return begin_stage(ImageConfig(), (), scope), ()
         with self._located():
-            base = self._find_base(stage.image, stage.start)
+            base = self._bases.find(stage.image, stage.start)
         return begin_stage(base.config, base.layers, scope), base.config.onbuild
 
     def _perform(self, state: StageState, instruction: Instruction) -> StageState:
@@ -108,12 +109,6 @@ class DockerfileBuild:
         except (CopyError, ExpansionError, ValueError) as exc:
             raise InvalidFile(self._plan.file, instruction.line, str(exc), text=instruction.text) from exc
 
-    def _find_base(self, name: str, instruction: Instruction) -> Image:
-        order = self._order
-        return find_base(
-            name, self._store, order.output, file=self._plan.file, instruction=instruction, pulls=order.pulls
-        )  # fmt: skip
-
     def _state_of(self, index: int) -> StageState:
         """Return a built stage; a trigger may ask for one that the plan did not foresee."""
         return self._states.get(index) or self._build_stage(self._plan.stages[index])
@@ -125,7 +120,7 @@ class DockerfileBuild:
         if index is not None:  # not remembered: the same name may mean another stage further down
             return self._tree_of(self._state_of(index).layers)
         if name not in self._trees:
-            self._trees[name] = self._tree_of(self._find_base(name, instruction).layers)
+            self._trees[name] = self._tree_of(self._bases.find(name, instruction).layers)
         return self._trees[name]
 
     def _tree_of(self, layers: tuple[str, ...]) -> Origin:

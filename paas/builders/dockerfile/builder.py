@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from paas.builders import BuildRequest
+from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.build import DockerfileBuild
 from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.instructions import Dockerfile
@@ -16,9 +17,11 @@ from paas.builders.dockerfile.stage import exposed_ports
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.engines import Engine
 from paas.errors import InvalidFile
+from paas.model.container import PLATFORM
 from paas.model.process import WEB, ProcessType
 from paas.model.release import BuildResult
 from paas.oci.manifest import host_platform
+from paas.oci.skopeo import Registries
 from paas.oci.store import Image, ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
@@ -65,8 +68,12 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
     )  # fmt: skip
     store = ImageStore(paths.images)
     hosted = HostedStep(store, is_on=settings.build_inherit_host_config)
-    with scratch_directories(paths.work, paths.run / "builds") as scratch:
-        build = DockerfileBuild(order, plan, store=store, engine=engine, hosted=hosted, scratch=scratch)
+    registries = Registries.of(paths, settings, app="" if order.tenant == PLATFORM else order.tenant.name)
+    with scratch_directories(paths.work, paths.run / "builds") as scratch, store.hold() as hold:
+        bases = Bases(
+            store=store, output=order.output, file=plan.file, registries=registries, pulls=order.pulls, hold=hold
+        )  # fmt: skip
+        build = DockerfileBuild(order, plan, store=store, engine=engine, hosted=hosted, scratch=scratch, bases=bases)
         return build.run()
 
 

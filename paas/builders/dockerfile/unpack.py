@@ -19,8 +19,9 @@ from typing import IO
 from paas.builders.dockerfile.writer import Attributes, LayerWriter
 from paas.errors import InvalidInput
 from paas.host.run import PIPE, spawn
+from paas.oci.header import Header
 from paas.oci.layer import PAX_XATTR, is_portable_xattr
-from paas.oci.unpack import DEFAULT_LIMITS, Header, UnpackLimits
+from paas.oci.limits import DEFAULT_LIMITS, UnpackLimits
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", _ZSTD)
