@@ -22,6 +22,7 @@ from paas.deploy import cron, gc, ledger, rollout, tasks
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
+from paas.host.files import lock_holder
 from paas.host.process import answers
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
@@ -89,7 +90,7 @@ class Supervisor:
         self._retirement = Retirement()
         cron_workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
         self._timetable = Timetable(self._ctx, self._selector, cron_workers)
-        self._retire_at, self._rescan_at = math.inf, 0.0
+        self._retire_at, self._glance_at, self._rescan_at = math.inf, math.inf, 0.0
         self._apps: dict[str, Watched] = {}
         first = time.monotonic() + FIRST_CHORE_S
         self._chores = (
@@ -122,7 +123,7 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             while self._poked.recv(64):
                 pass
-        self._rescan_at = min(self._rescan_at, time.monotonic() + SETTLE_S)
+        self._glance_at = min(self._glance_at, time.monotonic() + SETTLE_S)
 
     # -- what is due
 
@@ -132,7 +133,7 @@ class Supervisor:
         chores = [chore.due_at for chore in self._chores if chore.name not in self._workers]
         tending = time.monotonic() + (self._tending.due_at - self._ctx.now())
         cron_at = time.monotonic() + (self._timetable.due_at - self._ctx.now())
-        due = min([self._rescan_at, self._retire_at, tending, cron_at, *looks, *chores])
+        due = min([self._rescan_at, self._glance_at, self._retire_at, tending, cron_at, *looks, *chores])
         return max(0.0, due - time.monotonic())
 
     def _do_what_is_due(self) -> None:
@@ -140,6 +141,9 @@ class Supervisor:
         if self._rescan_at <= now:
             self._rescan_at = now + RESCAN_S
             self._guard("rescan", self._rescan)
+        if self._glance_at <= now:
+            self._glance_at = math.inf
+            self._guard("glance", self._glance)
         for app in list(self._apps.values()):
             if app.look_at <= now and app.name not in self._workers and len(self._workers) < MAX_WORKERS:
                 app.look_at = math.inf
@@ -166,8 +170,7 @@ class Supervisor:
 
     def _rescan(self) -> None:
         """Look at every app, and for containers of apps that are gone."""
-        names = {app.name for app in self._ctx.state.apps.list()}
-        self._apps = {name: self._apps.get(name) or Watched(name=name) for name in sorted(names)}
+        self._take_names()
         is_proxy_down = not answers(self._ctx.paths.proxy_socket)
         for app in self._apps.values():
             app.look_at = 0.0
@@ -178,6 +181,20 @@ class Supervisor:
         self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
         self._tending.update(found)
         self._timetable.refresh(found)
+
+    def _glance(self) -> None:
+        """Look at the apps whose turn was taken by somebody else since we looked: the traces of commands."""
+        self._take_names()
+        for app in self._apps.values():
+            turn = lock_holder(self._ctx.paths.app_lock(app.name))
+            if turn is None or turn.pid != os.getpid():
+                app.look_at = 0.0
+                self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
+        self._retire_at = 0.0
+
+    def _take_names(self) -> None:
+        names = {app.name for app in self._ctx.state.apps.list()}
+        self._apps = {name: self._apps.get(name) or Watched(name=name) for name in sorted(names)}
 
     def _look(self, watched: Watched) -> None:
         """Compare fact and intent of one app; start a worker if something is due now."""

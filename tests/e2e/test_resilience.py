@@ -125,7 +125,7 @@ def test_a_killed_push_leaves_the_old_release_and_the_next_push_works(fresh_inst
     results: list[Result] = []
     pushing = threading.Thread(target=lambda: results.append(repository.push("shop")))
     pushing.start()
-    wait_until("the build runs", lambda: "sleep 600" in run(["ps", "-eo", "args"]).stdout)
+    wait_until("the build runs", lambda: not instance_has_no_build(instance))
     executor = [pid for pid in children(server_pid(instance)) if children(pid)]
     for pid in executor:
         for child in children(pid):
