@@ -9,15 +9,15 @@ from dataclasses import replace
 
 from paas.context import Context
 from paas.deploy import routing
+from paas.deploy.change import change_release
 from paas.deploy.intent import deployed_release, deployment_for, formation_of
 from paas.deploy.queue import app_turn
-from paas.deploy.release import derive_release
-from paas.deploy.rollout import reconcile, roll_out, switch_to
+from paas.deploy.rollout import reconcile, switch_to
 from paas.errors import Conflict, InvalidInput, NotFound
 from paas.model.app import App
 from paas.model.container import Container
 from paas.model.process import RELEASE, ProcessId, parse_process
-from paas.model.release import Release, config_diff
+from paas.model.release import Release, config_diff, frozen_properties
 
 #: So many containers are told to stop at once: each may take as long as it likes within its timeout.
 STOP_AT_ONCE = 50
@@ -47,7 +47,7 @@ def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once
     """Replace the running processes by new ones: start, check, switch, then the old ones go.
 
     A target is a process type or one process, `web` or `web.2`; none means all. `at_once` limits how many start together.
-    Config vars that were set without a restart make a new release, of all processes.
+    What was set without a restart (config vars, limits) makes a new release, of all processes.
     """
     with app_turn(ctx, app_name, "ps:restart"):
         app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
@@ -58,8 +58,7 @@ def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once
         for name in chosen:
             generations[name] = generations.get(name, 0) + 1
         ctx.output.step(f"Restarting {app.name}{' ' + ' '.join(targets) if targets else ''}")
-        if has_config_changed(ctx, release):
-            roll_out_config(ctx, app, release)
+        if _release_anew(ctx, app, release, "ps:restart"):
             return
         switch_to(ctx, replace(deployment, generations=generations))
         with ctx.state.transaction():
@@ -68,16 +67,14 @@ def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once
             ctx.state.events.record(app.name, ctx.identity.name, "ps:restart", " ".join(targets), ctx.now())
 
 
-def has_config_changed(ctx: Context, release: Release) -> bool:
-    """Say whether config vars, the app's or those of all apps, were set since the release was made."""
-    return ctx.state.config.merged(release.app) != release.config
-
-
-def roll_out_config(ctx: Context, app: App, release: Release) -> Release:
-    """Append the release with the present config vars and roll it out."""
-    present = ctx.state.config.merged(app.name)
-    diff = " ".join(config_diff(release.config, present))
-    return roll_out(ctx, app, derive_release(ctx, app, release, cause=f"config {diff}", config=present))
+def _release_anew(ctx: Context, app: App, release: Release, command: str) -> bool:
+    """Roll the release out with what was set since it was made; say whether anything was."""
+    config = config_diff(release.config, ctx.state.config.merged(app.name))
+    shape = config_diff(release.properties, frozen_properties(ctx.state.properties.merged(app.name)))
+    if config or shape:
+        cause = " ".join((command, *config, *shape))
+        change_release(ctx, replace(app, is_stopped=False), lambda: None, cause=cause)
+    return bool(config or shape)
 
 
 def stop(ctx: Context, app_name: str) -> None:
@@ -104,13 +101,12 @@ def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
 
 
 def start_app(ctx: Context, app_name: str, *, at_once: int = 0) -> None:
-    """Start a stopped app; nothing to do for one that runs. Config vars that were set meanwhile make a new release."""
+    """Start a stopped app; nothing to do for one that runs. What was set meanwhile makes a new release."""
     with app_turn(ctx, app_name, "ps:start"):
         app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Starting {app.name}")
         running = replace(app, is_stopped=False)
-        if has_config_changed(ctx, release):
-            roll_out_config(ctx, running, release)
+        if _release_anew(ctx, app, release, "ps:start"):
             return
         switch_to(ctx, deployment_for(ctx, running, release, at_once=at_once))
         ctx.state.apps.set_stopped(app.name, False)

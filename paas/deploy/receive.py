@@ -68,6 +68,8 @@ def rebuild(ctx: Context, app_name: str) -> Release:
             raise Conflict(f"App {app.name} has not been deployed", remedy=f"git push paas {app.deploy_branch or 'master'}")
         with exported(ctx, app, revision) as source:
             return deploy_source(ctx, app, source, cause="ps:rebuild")
+
+
 def deploy_source(
     ctx: Context, app: App, source: Source, *, cause: str, afterwards: Callable[[], None] | None = None
 ) -> Release:

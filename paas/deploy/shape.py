@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from paas.context import Context
-from paas.deploy import release, rollout
+from paas.deploy.change import change_release
 from paas.deploy.queue import app_turn
 
 #: A topic's own properties -> what they shall be.
@@ -25,18 +25,14 @@ def change_shape(ctx: Context, scope: str, topic: str, change: Change, *, cause:
         after = {key: value for key, value in change(before).items() if value}
         if after == before:
             return False
-        current = ctx.state.releases.current(scope)
         shared = {f"{topic}.{key}": value for key, value in ctx.state.properties.get("", topic).items()}
         others = {k: v for k, v in ctx.state.properties.merged(scope).items() if not k.startswith(f"{topic}.")}
         merged = {**others, **shared, **{f"{topic}.{key}": value for key, value in after.items()}}
-        if current is None or app.is_stopped or not restart:
-            return _record(ctx, scope, topic, after, cause)
-        new = release.derive_release(ctx, app, current, cause=cause, properties=merged)
 
         def record() -> None:
             _record(ctx, scope, topic, after, cause)
 
-        rollout.roll_out(ctx, app, new, on_live=record)
+        change_release(ctx, app, record, cause=cause, properties=merged, restart=restart)
         return True
 
 
