@@ -199,7 +199,7 @@ write_settings() {
 
 # Set one key and leave every other line of the file as it is.
 set_setting() {
-    local key=$1 value=$2 pattern="^[[:space:]]*${1/-/[-_]}[[:space:]]*="
+    local key=$1 value=$2 pattern="^[[:space:]]*${1//-/[-_]}[[:space:]]*="
     if grep -Eq "$pattern" "$SETTINGS"; then
         sed -Ei "s|$pattern.*|$key = $value|" "$SETTINGS"
     else
@@ -209,7 +209,7 @@ set_setting() {
 
 setting() {
     local found
-    found=$(sed -En "s/^[[:space:]]*${1/-/[-_]}[[:space:]]*=[[:space:]]*\"?([^\"#]*[^\"# ]).*/\1/p" "$SETTINGS" | tail -n 1)
+    found=$(sed -En "s/^[[:space:]]*${1//-/[-_]}[[:space:]]*=[[:space:]]*\"?([^\"#]*[^\"# ]).*/\1/p" "$SETTINGS" | tail -n 1)
     printf '%s' "${found:-$2}"
 }
 
@@ -343,6 +343,11 @@ uninstall() {
     fi
     if [[ $PURGE == yes ]]; then
         say "Removing all apps, images and settings"
+        local repository logs; logs=$(setting nginx-log-dir /var/log/nginx)
+        for repository in "$DATA"/repos/*.git; do
+            repository=${repository##*/}
+            rm -f "$logs/${repository%.git}"-{access,error}.log*
+        done
         rm -rf --one-file-system "$DATA" /etc/paas "$LOG"
         ! getent passwd paas >/dev/null || userdel paas || warn "remove it when nothing runs as it any more: userdel paas"
         ! getent group paas >/dev/null || getent passwd paas >/dev/null || groupdel paas

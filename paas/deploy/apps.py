@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import hooks, rollout
@@ -93,6 +94,9 @@ def destroy(ctx: Context, name: str) -> None:
             ctx.paths.build_log(build.id).unlink(missing_ok=True)
         for path_of in (ctx.paths.repo, ctx.paths.app_source, ctx.paths.app_cache, ctx.paths.app_logs, ctx.paths.app_logins):
             remove_tree(path_of(name))
+        for log in ctx.proxy.log_files(name).values():
+            for file in _with_rotated(log):
+                file.unlink(missing_ok=True)
         ctx.state.apps.destroy(name)
     ctx.state.events.record(name, ctx.identity.name, "apps:destroy", "", ctx.now())
 
@@ -109,6 +113,16 @@ def _move_files(ctx: Context, old: str, new: str) -> None:
         move_tree(path_of(old), path_of(new))
     if ctx.paths.app_logins(old).exists():
         ctx.paths.app_logins(old).rename(ctx.paths.app_logins(new))
+    # The proxy writes on into what it has open; told of the new name, it opens the same file again.
+    for kind, log in ctx.proxy.log_files(old).items():
+        renamed = ctx.proxy.log_files(new)[kind]
+        for file in _with_rotated(log):
+            file.rename(renamed.with_name(renamed.name + file.name.removeprefix(log.name)))
+
+
+def _with_rotated(log: Path) -> tuple[Path, ...]:
+    """Return the log and those that logrotate made of it: `x.log.1`, `x.log.2.gz`."""
+    return tuple(log.parent.glob(f"{log.name}*"))
 
 
 def _remove_containers(ctx: Context, app: str) -> None:

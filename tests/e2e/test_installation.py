@@ -114,6 +114,7 @@ def test_removal_keeps_the_data_and_a_new_installation_brings_the_apps_back(inst
 
 def test_purge_leaves_nothing(installed: Result) -> None:
     provision("--uninstall", "--purge").expect()
+    assert list(Path("/var/log/nginx").glob("hello-*")) == []
     left = [p for p in ("/var/lib/paas", "/etc/paas", "/run/paas", "/opt/paas", "/etc/nginx/paas") if Path(p).exists()]
     assert left == []
     assert "paasb" not in run(["ip", "-o", "link"]).stdout

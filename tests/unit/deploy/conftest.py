@@ -183,6 +183,7 @@ class FakeProxy:
 
     served: dict[str, tuple] = field(default_factory=dict)
     is_refusing: bool = False
+    logs: Path = Path("/nonexistent")
     name: str = "nginx"
 
     def apply(self, vhost, upstreams) -> bool:
@@ -200,6 +201,9 @@ class FakeProxy:
 
     def in_flight(self, app, upstream) -> int:
         return 0
+
+    def log_files(self, app: str) -> dict[str, Path]:
+        return {kind: self.logs / f"{app}-{kind}.log" for kind in ("access", "error")}
 
     def upstreams(self, app: str) -> list[str]:
         return [str(u) for group in self.served[app][1].values() for u in group]

@@ -332,6 +332,19 @@ def test_a_destroyed_app_is_gone_whole_and_its_number_is_free(ctx, tree):
     assert apps.create(ctx, "next").number == number
 
 
+def test_logs_of_the_proxy_go_with_the_app(ctx, tree, tmp_path):
+    ctx.proxy.logs = tmp_path / "logs"
+    ctx.proxy.logs.mkdir()
+    for name in ("shop-access.log", "shop-access.log.2.gz", "shop-error.log", "shop-two-access.log"):
+        (ctx.proxy.logs / name).touch()
+    deploy(ctx, tree)
+    apps.rename(ctx, "shop", "store")
+    left = sorted(file.name for file in ctx.proxy.logs.iterdir())
+    assert left == ["shop-two-access.log", "store-access.log", "store-access.log.2.gz", "store-error.log"]
+    apps.destroy(ctx, "store")
+    assert [file.name for file in ctx.proxy.logs.iterdir()] == ["shop-two-access.log"]
+
+
 def test_a_taken_name_is_refused(ctx):
     apps.create(ctx, "shop")
     with pytest.raises(Conflict, match="already taken"):
