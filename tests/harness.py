@@ -182,6 +182,14 @@ class Instance:
             self.server.wait(60)
             self.server = None
 
+    def kill_commands(self) -> None:
+        """Kill -9 all that the server's children have forked: commands, and the supervisor's workers."""
+        assert self.server is not None
+        for child in _children(self.server.pid):
+            for command in _children(child):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(command, signal.SIGKILL)
+
     def shut_down(self, *container_pids: int) -> None:
         """End all that a shutdown of the machine ends, politely, and take away what does not survive it."""
         self.stop()
@@ -325,6 +333,10 @@ class Repository:
     def push(self, app: str, refspec: str = "master", *options: str, timeout_s: float = 300) -> Result:
         """`git push` over real SSH."""
         return self.git("push", *options, self.remote(app), refspec, timeout_s=timeout_s)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _toml(value: object) -> str:

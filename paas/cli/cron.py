@@ -14,6 +14,7 @@ from paas.deploy import cron
 from paas.engines.embedded.logs import follow_log, read_log
 from paas.errors import NotFound
 from paas.model.appjson import CronTask
+from paas.model.container import LABEL_DEADLINE
 from paas.model.cron import CronRun, CronStatus, next_moment
 
 
@@ -180,6 +181,9 @@ def _follow(ctx: Context, run: CronRun) -> None:
 
     def is_over() -> bool:
         container = cron.container_of(ctx, run)
+        if container is not None and container.is_running and ctx.now() >= float(container.labels[LABEL_DEADLINE]):
+            cron.expire(ctx, container.id)  # the supervisor may not know of it yet
+            return True
         return container is None or not container.is_running
 
     for line in follow_log(ctx.paths.cron_log(run.app, run.task, run.id), lines=0, is_over=is_over, sleep=ctx.sleep):

@@ -119,6 +119,16 @@ def stop_run(ctx: Context, run: CronRun, status: CronStatus, detail: str) -> Cro
     return settle(ctx, run.id)
 
 
+def expire(ctx: Context, container_id: str) -> None:
+    """Stop a one-off whose time is over: a run of a task, or a detached command. Raises NotFound when it has gone."""
+    container = ctx.engine.inspect(container_id)
+    run_id = container.labels.get(LABEL_CRON_RUN)
+    if run_id is None:
+        ctx.engine.stop(container.id)
+    else:
+        stop_run(ctx, ctx.state.cron.run(int(run_id)), CronStatus.TIMED_OUT, "it ran longer than it may (ttl-seconds)")
+
+
 def settle(ctx: Context, run_id: int, *, after_crash: bool = False) -> CronRun:
     """Start a run that is queued, record one that has ended and remove its container. Anybody may call it, at any time."""
     run = ctx.state.cron.run(run_id)

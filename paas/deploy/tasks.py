@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import shlex
@@ -41,6 +42,7 @@ def run_task(ctx: Context, app: App, release: Release, process: ProcessType, *, 
     Returns the image to go on with: if `is_committed` one with what the task changed, else the release's own. A task that
     hangs is stopped (`task-timeout-s`): it must not hold the app's turn for ever.
     """
+    _end_abandoned(ctx, app)
     spec = oneoff_spec(ctx, app, release, process, kind=KIND_TASK)
     task, timeout_s, image = f"The {process.name} task of {app.name}", ctx.settings.task_timeout_s, release.image
     try:
@@ -56,6 +58,13 @@ def run_task(ctx: Context, app: App, release: Release, process: ProcessType, *, 
     if status != 0:
         raise TaskFailed(f"{task} exited with status {status}: {process.command}")
     return image
+
+
+def _end_abandoned(ctx: Context, app: App) -> None:
+    """End tasks whose command was killed: two migrations must not run at once. The caller holds the app's turn."""
+    for container in ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_TASK}):
+        with contextlib.suppress(NotFound):  # the supervisor was quicker
+            ctx.engine.remove(container.id, is_forced=True)
 
 
 def run_oneoff(
@@ -149,7 +158,7 @@ def oneoff_spec(
 ) -> ContainerSpec:
     """Return the container of a one-off: the release's image and config, no routed port; stopped after `ttl_s` (0: never)."""
     name = hostname or f"run.{secrets.randbelow(9000) + 1000}"
-    deadline = {LABEL_DEADLINE: str(int(ctx.now()) + ttl_s)} if ttl_s else {}
+    deadline = {LABEL_DEADLINE: str(math.ceil(ctx.now()) + ttl_s)} if ttl_s else {}
     return ContainerSpec(
         image=release.image,
         argv=command_line(process, ctx.engine.image_entrypoint(release.image)),

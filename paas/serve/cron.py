@@ -85,7 +85,7 @@ class Timetable:
         self._claim([entry for entry in self._entries.values() if entry.due_at <= now], now)
         for container in [c for c, deadline in self._deadlines.items() if deadline <= now]:
             del self._deadlines[container]
-            self._enqueue(Job(f"ttl {container[:12]}", partial(expire, self._ctx, container)))
+            self._enqueue(Job(f"ttl {container[:12]}", partial(cron.expire, self._ctx, container)))
         while self._waiting and len(self._workers) < MAX_WORKERS:
             job = self._waiting.popleft()
             self._workers.start(job.name, partial(self._guarded, job.work), partial(self._note_done, job))
@@ -180,16 +180,6 @@ class Timetable:
                 self._ctx.output.warn(f"cron: {exc.message}")
                 return exc.exit_code
         return os.EX_OK
-
-
-def expire(ctx: Context, container_id: str) -> None:
-    """Stop a one-off whose time is over."""
-    container = ctx.engine.inspect(container_id)
-    run_id = container.labels.get(LABEL_CRON_RUN)
-    if run_id is None:
-        ctx.engine.stop(container.id)
-    else:
-        cron.stop_run(ctx, ctx.state.cron.run(int(run_id)), CronStatus.TIMED_OUT, "it ran longer than it may (ttl-seconds)")
 
 
 def _last_seen(ctx: Context) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from typing import Any
 
 import pytest
 
 from e2e.samples import app
-from harness import Instance, run, wait_until
+from harness import Instance, Repository, Result, run, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -185,3 +186,50 @@ def test_a_run_goes_on_while_the_server_is_killed_and_its_end_is_recorded(fresh_
     wait_until("the others go on", lambda: any((run["due-at"] or 0) > since for run in runs(instance, "shop")))
     moments = [run["due-at"] for run in runs(instance, "shop") if run["due-at"]]
     assert len(moments) == len(set(moments))
+
+
+def test_a_deploy_that_is_killed_within_a_task_is_either_whole_or_not_there(fresh_instance: Instance) -> None:
+    instance = fresh_instance
+    repository = instance.repository(app_json("printf one > made", "true", "true"))
+    repository.push("shop").expect()
+    old = branch(repository)
+    repository.commit(app_json("printf two > made; sleep 601", "true", "true"))
+    assert kill_push(repository, "sleep 601").code != 0
+    assert (instance.get("shop.localhost").text, branch(repository)) == ("one", old)
+    repository.commit(app_json("printf three > made", "sleep 602", "true"))
+    assert kill_push(repository, "sleep 602").code != 0
+    assert (instance.get("shop.localhost").text, branch(repository)) == ("one", old)
+    new = repository.commit(app_json("printf four > made", "true", "sleep 603"))
+    kill_push(repository, "sleep 603")
+    assert (instance.get("shop.localhost").text, branch(repository)) == ("four", new)
+    repository.commit(app_json("printf five > made", "true", "true"))
+    pushed = repository.push("shop").expect()
+    assert "only once" not in pushed.stderr
+    assert instance.get("shop.localhost").text == "five"
+    assert [task for task in ("sleep 601", "sleep 602", "sleep 603") if task_pids(instance, task)] == []
+    statuses = [r["status"] for r in json.loads(instance.ssh("releases:list", "shop", "--format", "json").expect().stdout)]
+    assert statuses == ["current", "superseded", "failed", "failed", "superseded"]
+
+
+def branch(repository: Repository) -> str:
+    """Return the revision that the server has."""
+    return repository.git("ls-remote", repository.remote("shop"), "master").expect().stdout.split()[0]
+
+
+def kill_push(repository: Repository, task: str) -> Result:
+    """Push, and kill -9 the command on the server once this task of the deploy runs. Its container is left behind."""
+    instance = repository.instance
+    results: list[Result] = []
+    pushing = threading.Thread(target=lambda: results.append(repository.push("shop")))
+    pushing.start()
+    wait_until("the task runs", lambda: task_pids(instance, task))
+    instance.kill_commands()
+    pushing.join(60)
+    assert not pushing.is_alive()
+    return results[0]
+
+
+def task_pids(instance: Instance, task: str) -> list[str]:
+    """Return the processes of this instance's containers that run a command."""
+    found = [line.split()[0] for line in run(["ps", "-eo", "pid,args"]).stdout.splitlines() if line.endswith(f" {task}")]
+    return [pid for pid in found if f"paas-test-{instance.prefix}/" in run(["cat", f"/proc/{pid}/cgroup"]).stdout]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from paas.context import Context
 from paas.deploy import apps, config, gc, receive, rollback
 from paas.errors import Cancelled, CommandFailed, HostProblem, TaskFailed
+from paas.model.container import KIND_TASK, LABEL_APP, LABEL_KIND, ContainerSpec
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult, ReleaseStatus
 from paas.model.source import Source
@@ -121,6 +123,15 @@ def test_a_failure_after_the_switch_is_said_and_recorded_and_takes_nothing_back(
     assert FIRST in [task for task, _ in ran(ctx)]  # it has not worked yet
     deploy(ctx, tree)
     assert FIRST not in [task for task, _ in ran(ctx)]
+
+
+def test_a_task_whose_command_was_killed_is_ended_before_the_next_one_runs(ctx, tree):
+    labels = {LABEL_APP: "shop", LABEL_KIND: KIND_TASK}
+    left = ContainerSpec(image="image-1", argv=("migrate",), name="left", labels=labels)
+    ctx.engine.create(left)
+    ctx.engine.create(replace(left, name="other", labels={**labels, LABEL_APP: "other"}))
+    deploy(ctx, tree)
+    assert [c.name for c in ctx.engine.list({LABEL_KIND: KIND_TASK})] == ["other"]
 
 
 def test_the_output_of_a_task_is_streamed(ctx, tree):
