@@ -47,6 +47,7 @@ class Settings:
     build_memory_mb: int = _setting(0, "memory limit of a build in MiB; 0 means three quarters of the machine")
     build_cpu_millis: int = _setting(0, "cpu limit of a build, 1000 is one core; 0 means all cores but a tenth")
     build_timeout_s: int = _setting(3600, "a build is stopped after so many seconds")
+    build_cache_mb: int = _setting(10_240, "steps of builds that no image needs are kept up to so many MiB, the last used first")
     build_inherit_host_config: bool = _setting(True, "builds use the host's package manager settings and CA bundle")
     task_timeout_s: int = _setting(3600, "a predeploy, release or postdeploy task is stopped after so many seconds")
     stop_timeout_s: int = _setting(30, "seconds between SIGTERM and SIGKILL")

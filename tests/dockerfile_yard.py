@@ -48,7 +48,7 @@ class Yard:
                     (tree / name).write_text(text)
             order = BuildOrder(
                 tree=tree, cache=self.paths.app_cache(app), output=Output(out, out), limits=limits,
-                tenant=TENANT, **{"timeout_s": 300, **options},  # type: ignore[arg-type]
+                **{"timeout_s": 300, "tenant": TENANT, **options},  # type: ignore[arg-type]
             )  # fmt: skip
             settings = Settings(**{**_fields(self.settings), "build_inherit_host_config": inherits})  # type: ignore[arg-type]
             try:

@@ -110,15 +110,15 @@ def history(ctx: Context, image: str) -> None:
 
 
 @click.command("image:prune")
-@click.option("--cache", "with_cache", is_flag=True, help="drop the step cache of builds too; not while one is running")
+@click.option("--cache", "with_cache", is_flag=True, help="drop the whole step cache of builds, whatever its size")
 @click.pass_obj
 def prune(ctx: Context, with_cache: bool) -> None:
-    """Remove images that no reference, release or container needs, and their layers."""
+    """Remove images that nothing needs, their layers, and of the step cache what is more than build-cache-mb."""
     for image_id in collect(ctx):
         ctx.output.plain(f"Removed: {image_id}")
     if with_cache:
         store = ImageStore(ctx.paths.images)
-        store.prune(keep=[image.id for image in store.images()], grace_s=0)
+        store.prune(keep=[image.id for image in store.images()], grace_s=0, cache_bytes=0, cache_grace_s=0)
 
 
 @click.command("image:import")

@@ -60,6 +60,7 @@ class StepResult:
     exit_code: int
     changes: Path
     is_oom_killed: bool = False
+    has_hit_pids_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +119,13 @@ class Engine(Protocol):
         """Like `run`; if it exits 0, make an image of what it leaves, with the config of the image it ran on."""
 
     def build_step(self, step: BuildStep, *, on_line: Callable[[str], None] | None = None, stdio: Stdio | None = None,
-                   timeout_s: float = 0) -> AbstractContextManager[StepResult]:
-        """Run one build step to its end, in the foreground, stdin empty unless `stdio` is given.
+                   timeout_s: float = 0, stop: int = -1) -> AbstractContextManager[StepResult]:
+        """Run one build step to its end, in the foreground, stdin empty unless `stdio` is given. Any thread may call it.
 
         Output goes to `on_line` (stdout and stderr, line by line), else to `stdio`. After the timeout (0: none) it is killed
-        and CommandFailed raised. A non-zero exit code is no exception. `changes` lives until the context is left; an adopted
-        one is gone from there already. Killed and cleaned up when the caller dies or an exception passes.
+        and CommandFailed raised; once the descriptor `stop` is readable it is killed and Cancelled raised. A non-zero exit code
+        is no exception. `changes` lives until the context is left; an adopted one is gone from there already. Killed and
+        cleaned up when the caller dies or an exception passes.
         """
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:

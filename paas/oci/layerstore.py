@@ -15,12 +15,13 @@ A layer appears by one rename, so a process may die at any line, and no reader t
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from paas.host.files import atomic_write, disk_problem, flock, remove_tree
 from paas.oci.claims import claimed_directory, claimed_file, is_abandoned
 from paas.oci.leftovers import LINK_LENGTH, Leftover, entries, find_leftovers
 
+ID_LENGTH = 32
+#: What a layer without any files takes: its directories.
+_OWN_BYTES = 2 * 4096
 _DIRECTORIES = ("layers", "links", "keys", "facts", "images", "tags", "transfers", "pending", "holds")
 
 
@@ -39,11 +43,14 @@ class PendingLayer:
     id: str
     diff: Path
     is_committed: bool = False
-    _publish: Callable[[str, str], None]
+    _publish: Callable[[str, str, bool], str]
 
-    def commit(self, content_key: str = "") -> str:
-        """Put it into the store and return its layer id; `find_layer(content_key)` finds it from now on."""
-        self._publish(self.id, content_key)
+    def commit(self, content_key: str = "", *, is_reproducible: bool = False) -> str:
+        """Put it into the store and return its layer id; `find_layer(content_key)` finds it from now on.
+
+        One that `is_reproducible` is always called after its key: a second one like it is discarded, the first returned.
+        """
+        self.id = self._publish(self.id, content_key, is_reproducible)
         self.is_committed = True
         return self.id
 
@@ -95,8 +102,7 @@ class LayerStore:
             except OSError:
                 self._discard(self._pending / layer_id)
                 raise
-            self._publish(layer_id, content_key)
-            return layer_id
+            return self._publish(layer_id, content_key, False)
 
     def find_layer(self, content_key: str) -> str | None:
         """Return the layer stored under this key, and note that it was used."""
@@ -161,16 +167,38 @@ class LayerStore:
         """Hold the lock under which layers go: never for long, as the files are deleted after it."""
         return flock(self.root / "prune.lock", what="image:prune")
 
-    def detach_layers(self, keep: Collection[str], *, oldest: float) -> tuple[str, ...]:
-        """Take layers out of sight that are not in `keep` and were neither made nor found since `oldest`; return their ids.
+    def touch(self, layer_ids: Sequence[str]) -> None:
+        """Note that layers were used, those on top before those below: a layer without what is below it is of no use."""
+        for layer_id in reversed(layer_ids):
+            key = self._key_of(layer_id)
+            with contextlib.suppress(FileNotFoundError):
+                if key is not None:
+                    os.utime(key, (self._now(),) * 2, follow_symlinks=False)
 
-        For the holder of `_pruning`. `leftovers` deletes them.
+    def detach_layers(
+        self, keep: Collection[str], *, oldest: float, cache_bytes: int | None = None, unused_since: float = 0
+    ) -> tuple[str, ...]:
+        """Take layers out of sight that are not in `keep` and were not made since `oldest`; return their ids.
+
+        Those of the step cache stay, up to `cache_bytes` (None: all of them) and the last used first; of what does not fit
+        goes what was not used since `unused_since`. For the holder of `_pruning`. `leftovers` deletes them.
         """
-        used = {k.readlink().name for k in entries(self._keys) if modified(k) >= oldest}
+        used = {k.readlink().name: modified(k) for k in entries(self._keys)}
         doomed = [i for i in self.layers() if i not in keep and i not in used and modified(self._layers / i) < oldest]
+        if cache_bytes is not None:
+            cached = [i for i in used if i not in keep and self.has_layer(i)]
+            doomed += [i for i in self._beyond(cached, used, cache_bytes) if used[i] < unused_since]
         for layer_id in doomed:
             self._detach_layer(layer_id)
         return tuple(doomed)
+
+    def _beyond(self, layers: Collection[str], used: Mapping[str, float], cache_bytes: int) -> Iterator[str]:
+        """Yield those that do not fit into so many bytes when the last used come first."""
+        total = 0
+        for layer_id in sorted(layers, key=lambda i: -used[i]):
+            total += self.layer_size(layer_id) + _OWN_BYTES
+            if total > cache_bytes:
+                yield layer_id
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Return what dead processes left, and what prunes have detached. Reads only."""
@@ -179,9 +207,9 @@ class LayerStore:
     @contextlib.contextmanager
     def _claimed_id(self) -> Iterator[str]:
         """Make a pending directory for an id whose short link is free; hold its lock meanwhile."""
-        layer_id = secrets.token_hex(16)
+        layer_id = secrets.token_hex(ID_LENGTH // 2)
         while os.path.lexists(self.layer_link(layer_id)):
-            layer_id = secrets.token_hex(16)
+            layer_id = secrets.token_hex(ID_LENGTH // 2)
         self._make_directories()
         claim = claimed_directory(self._pending / layer_id)
         try:
@@ -198,27 +226,54 @@ class LayerStore:
             for name in _DIRECTORIES:  # holds last: whoever sees it need not look for the others
                 (self.root / name).mkdir(mode=0o700, exist_ok=True)
 
-    def _publish(self, layer_id: str, content_key: str) -> None:
-        pending, final = self._pending / layer_id, self._layers / layer_id
-        key = hash_key(content_key) if content_key else ""
+    def _publish(self, pending_id: str, content_key: str, is_reproducible: bool) -> str:
+        pending, key = self._pending / pending_id, hash_key(content_key) if content_key else ""
+        layer_id = (self._own_name(key) if is_reproducible else "") or pending_id
         try:
-            (pending / "layer.json").write_text(json.dumps({"created_at": self._now(), "key": key}))
-            self.layer_link(layer_id).symlink_to(f"../layers/{layer_id}/diff")
-            os.utime(pending, (self._now(),) * 2)
-            pending.rename(final)
+            if self.has_layer(layer_id):
+                self._discard(pending)
+            else:
+                self._make_visible(pending, layer_id, key)
             if key:
                 replace_link(self._keys / key, f"../layers/{layer_id}")
                 os.utime(self._keys / key, (self._now(),) * 2, follow_symlinks=False)
         except OSError as exc:
-            raise disk_problem(exc, final) from exc
+            raise disk_problem(exc, self._layers / layer_id) from exc
+        return layer_id
+
+    def _own_name(self, key: str) -> str:
+        """Return the id of a reproducible layer, '' when its short link belongs to another."""
+        layer_id = key[:ID_LENGTH]
+        try:
+            taken = self.layer_link(layer_id).readlink().parent.name
+        except FileNotFoundError:
+            return layer_id
+        return layer_id if taken == layer_id else ""
+
+    def _make_visible(self, pending: Path, layer_id: str, key: str) -> None:
+        (pending / "layer.json").write_text(json.dumps({"created_at": self._now(), "key": key}))
+        replace_link(self.layer_link(layer_id), f"../layers/{layer_id}/diff")
+        os.utime(pending, (self._now(),) * 2)
+        try:
+            pending.rename(self._layers / layer_id)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self._discard(pending)  # another maker of the same was a moment faster
+
+    def _key_of(self, layer_id: str) -> Path | None:
+        """Return the link of the step cache that leads to a layer, None when there is none."""
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+            key = json.loads((self._layers / layer_id / "layer.json").read_text())["key"]
+            link = self._keys / str(key)
+            return link if key and link.readlink().name == layer_id else None
+        return None
 
     def _detach_layer(self, layer_id: str) -> None:
         """Take a layer out of sight by one rename; after that it is pending without a lock."""
-        record = self._layers / layer_id / "layer.json"
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
-            key = self._keys / json.loads(record.read_text())["key"]
-            if key != self._keys and key.readlink().name == layer_id:
-                key.unlink()
+        key = self._key_of(layer_id)
+        if key is not None:
+            key.unlink(missing_ok=True)
         (self._layers / layer_id).rename(self._pending / layer_id)
         self.layer_link(layer_id).unlink(missing_ok=True)
         for fact in self._facts.glob(f"{layer_id}.*"):

@@ -60,7 +60,7 @@ def import_directory(
                 unpacked = unpack_layer(_checked_file(blob), layer.diff, lowers=lowers, limits=limits, before=unpacked)
                 if unpacked.diff_id != diff_id:
                     raise InvalidInput(f"A layer of the image is {unpacked.diff_id}, but its configuration says {diff_id}")
-                found = layer.commit(f"chain:{chain_id}")
+                found = layer.commit(f"chain:{chain_id}", is_reproducible=True)
         layers.append(found)
         if blob.digest not in {later.digest for later in blobs[number:]}:
             blob.file.unlink(missing_ok=True)  # the disk need not hold it twice for longer
@@ -130,7 +130,9 @@ def write_layout(store: ImageStore, image: Image, directory: Path, *, newest: fl
     """Write an image as an OCI image layout with this one image in it.
 
     No time in it is later than `newest` (SOURCE_DATE_EPOCH): then the same content gives the same digests, whenever it was made.
+    An image that was built with one has it of its own.
     """
+    newest = image.created_at if newest is None and image.is_dated else newest
     blobs = directory / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     try:

@@ -38,6 +38,8 @@ MIN_PREFIX_LENGTH = 4
 ID_LENGTH = 64
 #: Images and layers made or used so recently stay although nothing holds them: longer than any build may take.
 GRACE_S = 6 * 3600
+#: A step that was found so recently may be about to be used by a builder that does not hold it.
+CACHE_GRACE_S = 600
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -49,6 +51,8 @@ class Image:
     config: ImageConfig
     layers: tuple[str, ...]
     created_at: float
+    #: Nothing in it shall be dated later than `created_at` when it leaves the machine.
+    is_dated: bool = False
 
     @property
     def short_id(self) -> str:
@@ -58,16 +62,22 @@ class Image:
 class ImageStore(LayerStore):
     """The images and layers under one directory. Any number of processes may use it at the same time."""
 
-    def create_image(self, config: ImageConfig, layers: Sequence[str], *, reference: str = "") -> Image:
+    def create_image(
+        self, config: ImageConfig, layers: Sequence[str], *, reference: str = "", created_at: float | None = None,
+        is_dated: bool = False,
+    ) -> Image:  # fmt: skip
         """Record an image and tag it. The same config on the same layers is the same image. Raises NotFound."""
         wanted = Reference.parse(reference) if reference else None
         self.require_layers(layers)
-        body = {"config": config.to_oci(), "layers": list(layers)}
+        body: dict[str, object] = {"config": config.to_oci(), "layers": list(layers)}
+        if is_dated:
+            body["dated"] = created_at
         image_id = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         file = self._image_file(image_id)
         image = self._read_image(image_id)
         if image is None:
-            image = Image(id=image_id, config=config, layers=tuple(layers), created_at=self._now())
+            created_at = self._now() if created_at is None else created_at
+            image = Image(id=image_id, config=config, layers=tuple(layers), created_at=created_at, is_dated=is_dated)
             self._replace(file, json.dumps({**body, "created_at": image.created_at}))
         os.utime(file, (self._now(),) * 2)  # young, or young again: prune leaves it to its maker
         if wanted:
@@ -122,11 +132,15 @@ class ImageStore(LayerStore):
             self._tag_file(Reference.parse(reference)).unlink(missing_ok=True)
         self._image_file(image_id).unlink(missing_ok=True)
 
-    def prune(self, keep: Collection[str] = (), *, grace_s: float = GRACE_S) -> tuple[str, ...]:
+    def prune(
+        self, keep: Collection[str] = (), *, grace_s: float = GRACE_S, cache_bytes: int | None = None,
+        cache_grace_s: float = CACHE_GRACE_S,
+    ) -> tuple[str, ...]:  # fmt: skip
         """Remove images that have no reference and are not in `keep` (ids), then layers that no image holds.
 
-        Spares what was made or used less than `grace_s` ago or since a running build began, and what that build holds.
-        Removes also what dead processes left. Returns the ids of removed images.
+        Spares what was made or used less than `grace_s` ago or since a running build began, what that build holds, and the
+        step cache up to `cache_bytes` (None: all of it). Removes also what dead processes left. Returns the ids of the images
+        that went.
         """
         self._make_directories()
         with self._pruning():
@@ -136,7 +150,9 @@ class ImageStore(LayerStore):
             doomed = [i for i in self._image_ids() if i not in wanted and modified(self._image_file(i)) < oldest]
             for image_id in doomed:
                 self._image_file(image_id).unlink(missing_ok=True)
-            self.detach_layers({*held, *(layer for image in self.images() for layer in image.layers)}, oldest=oldest)
+            held |= {layer for image in self.images() for layer in image.layers}
+            unused_since = min(self._now() - cache_grace_s, since)
+            self.detach_layers(held, oldest=oldest, cache_bytes=cache_bytes, unused_since=unused_since)
         for leftover in self.leftovers():
             leftover.remove()
         return tuple(doomed)
@@ -179,6 +195,7 @@ class ImageStore(LayerStore):
                 config=ImageConfig.from_oci(record["config"]),
                 layers=tuple(record["layers"]),
                 created_at=record["created_at"],
+                is_dated="dated" in record,
             )
         except (FileNotFoundError, ValueError, KeyError):
             return None

@@ -7,6 +7,10 @@ from pathlib import Path
 from paas.builders import BuildRequest
 from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.build import DockerfileBuild
+from paas.builders.dockerfile.cache import StepCache
+from paas.builders.dockerfile.context import FileDigests
+from paas.builders.dockerfile.control import Control
+from paas.builders.dockerfile.execution import Execution
 from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.instructions import Dockerfile
 from paas.builders.dockerfile.order import DOCKERFILE, BuildOrder, order_from
@@ -14,6 +18,7 @@ from paas.builders.dockerfile.parser import parse_dockerfile
 from paas.builders.dockerfile.plan import plan_build
 from paas.builders.dockerfile.scratch import scratch_directories
 from paas.builders.dockerfile.stage import exposed_ports
+from paas.builders.dockerfile.steps import Workbench
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.engines import Engine
 from paas.errors import InvalidFile
@@ -66,15 +71,24 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
         dockerfile, target=order.target, build_args=order.build_args, platform=host_platform(),
         allows_host_network=order.allows_host_network,
     )  # fmt: skip
-    store = ImageStore(paths.images)
-    hosted = HostedStep(store, is_on=settings.build_inherit_host_config)
+    _ = order.epoch  # malformed: said before anything is built
+    store, control = ImageStore(paths.images), Control()
+    turns = paths.run / "builds" / "steps"
     registries = Registries.of(paths, settings, app="" if order.tenant == PLATFORM else order.tenant.name)
-    with scratch_directories(paths.work, paths.run / "builds") as scratch, store.hold() as hold:
-        bases = Bases(
-            store=store, output=order.output, file=plan.file, registries=registries, pulls=order.pulls, hold=hold
-        )  # fmt: skip
-        build = DockerfileBuild(order, plan, store=store, engine=engine, hosted=hosted, scratch=scratch, bases=bases)
-        return build.run()
+    try:
+        with scratch_directories(paths.work, paths.run / "builds") as scratch, store.hold() as hold:
+            bench = Workbench(
+                order=order,
+                cache=StepCache(store=store, hold=hold, turns=turns, control=control, is_used=order.uses_cache),
+                execution=Execution(engine, store, control, file=order.dockerfile, timeout_s=order.timeout_s),
+                hosted=HostedStep(store, is_on=settings.build_inherit_host_config),
+                scratch=scratch,
+                digests=FileDigests(order.cache / "digests.json"),
+            )
+            bases = Bases(store=store, file=plan.file, registries=registries, pulls=order.pulls, hold=hold)
+            return DockerfileBuild(bench, plan, store=store, bases=bases).run()
+    finally:
+        control.close()
 
 
 def read_dockerfile(tree: Path, name: str) -> Dockerfile:

@@ -25,14 +25,21 @@ class Hosted:
     layers: tuple[str, ...]
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    lent: tuple[HostFile, ...] = ()
+
+    def clean(self, changes: Path) -> None:
+        """Remove lent files from a step's changes: a `chmod -R` copies them up as they are."""
+        for file in self.lent:
+            copied = changes / file.target[1:]
+            if copied.is_file() and not copied.is_symlink() and copied.read_bytes() == file.source.read_bytes():
+                copied.unlink()
 
 
 class HostedStep:
-    """Lends the host's configuration to steps, if `is_on`, and takes it back from what they changed."""
+    """Lends the host's configuration to steps, if `is_on`."""
 
     def __init__(self, store: ImageStore, *, is_on: bool) -> None:
         self._store, self._is_on = store, is_on
-        self._lent: tuple[HostFile, ...] = ()
 
     def prepare(self, base: Sequence[str], made: Sequence[str]) -> Hosted:
         """Return what a step gets on these layers, bottom first: those of the base image and those of this build."""
@@ -40,28 +47,21 @@ class HostedStep:
             return Hosted(layers=(*base, *made))
         below, own = ([self._store.layer_dir(layer) for layer in reversed(layers)] for layers in (base, made))
         untouched = (f for f in apt_files(below) if not any(os.path.lexists(layer / f.target[1:]) for layer in own))
-        self._lent = (*untouched, *ca_files((*own, *below)))
-        lent = (self._layer((*own, *below)),) if self._lent else ()
+        files = (*untouched, *ca_files((*own, *below)))
+        lent = (self._layer(files, (*own, *below)),) if files else ()
         return Hosted(
-            layers=(*base, *made, *lent), mounts=host_config_mounts(below, with_apt=False), env=host_config_env()
+            layers=(*base, *made, *lent), mounts=host_config_mounts(below, with_apt=False), env=host_config_env(), lent=files
         )  # fmt: skip
 
-    def clean(self, changes: Path) -> None:
-        """Remove lent files from a step's changes: a `chmod -R` copies them up as they are."""
-        for file in self._lent:
-            copied = changes / file.target[1:]
-            if copied.is_file() and not copied.is_symlink() and copied.read_bytes() == file.source.read_bytes():
-                copied.unlink()
-
-    def _layer(self, directories: Sequence[Path]) -> str:
-        contents = [(file.target, file.source.read_bytes()) for file in self._lent]
+    def _layer(self, files: Sequence[HostFile], directories: Sequence[Path]) -> str:
+        contents = [(file.target, file.source.read_bytes()) for file in files]
         digest = hashlib.sha256(repr(([str(d) for d in directories], contents)).encode()).hexdigest()
         known = self._store.find_layer(f"host-config:{digest}")
         if known is not None:
             return known
         with self._store.new_layer() as pending:
             writer = LayerWriter(pending.diff, directories)
-            for file in self._lent:
+            for file in files:
                 with file.source.open("rb") as content:
                     writer.file(file.target.strip("/"), content, Attributes(mode=0o644))
             return pending.commit(content_key=f"host-config:{digest}")

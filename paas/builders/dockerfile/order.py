@@ -15,6 +15,7 @@ from paas.model.env import parse_assignments
 from paas.output import Output
 
 DOCKERFILE = "Dockerfile"
+_EPOCH_DIGITS = 11
 #: App properties that this builder reads (`builder-dockerfile:set`, `docker-options:add <app> build`).
 PATH_PROPERTY, TARGET_PROPERTY, ARGS_PROPERTY, LABELS_PROPERTY, OPTIONS_PROPERTY = (
     "builder-dockerfile.dockerfile-path", "builder-dockerfile.target", "builder-dockerfile.build-args",
@@ -47,6 +48,16 @@ class BuildOrder:
     uses_cache: bool = True
     pulls: bool = False
     allows_host_network: bool = False
+
+    @property
+    def epoch(self) -> int | None:
+        """Return SOURCE_DATE_EPOCH, after which nothing in the image is dated. Raises InvalidInput."""
+        text = self.build_args.get("SOURCE_DATE_EPOCH", "")
+        if not text:
+            return None
+        if not text.isdecimal() or len(text) > _EPOCH_DIGITS:
+            raise InvalidInput(f"SOURCE_DATE_EPOCH is no number of seconds: {text}", remedy="e.g. SOURCE_DATE_EPOCH=$(date +%s)")
+        return int(text)
 
 
 def order_from(request: BuildRequest) -> BuildOrder:

@@ -57,7 +57,20 @@ class BuildPlan:
     @property
     def step_count(self) -> int:
         """Return how many steps the user will see."""
-        return sum(1 + len(self.stages[index].instructions) for index in self.needed)
+        return sum(self.steps_of(index) for index in self.needed)
+
+    @property
+    def is_parallel(self) -> bool:
+        """Say whether there are stages that do not need each other, also not through others."""
+        known: dict[int, set[int]] = {}
+        for index in self.needed:
+            requires = self.stages[index].requires
+            known[index] = set(requires).union(*(known[required] for required in requires))
+        return any(set(self.needed[:place]) - known[index] for place, index in enumerate(self.needed))
+
+    def steps_of(self, index: int) -> int:
+        """Return how many steps the user will see of one stage."""
+        return 1 + len(self.stages[index].instructions)
 
     def scope(self) -> Scope:
         """Return what a stage knows before its first instruction."""

@@ -108,8 +108,16 @@ def resolve(instruction: Instruction, scope: Scope, *, escape: str = "\\") -> In
     return instruction
 
 
-def configure(state: StageState, instruction: Instruction) -> StageState:
+def configure(state: StageState, instruction: Instruction, *, created_at: float = 0) -> StageState:
     """Apply a resolved instruction to the configuration. Raises ValueError saying what is wrong with it."""
+    changed = _changed(state, instruction)
+    if isinstance(instruction, Arg):
+        return changed
+    entry = HistoryEntry(created_by=instruction.text, created_at=created_at, is_empty_layer=True)
+    return replace(changed, config=replace(changed.config, history=(*changed.config.history, entry)))
+
+
+def _changed(state: StageState, instruction: Instruction) -> StageState:
     config = state.config
     match instruction:
         case Arg():
@@ -123,16 +131,16 @@ def configure(state: StageState, instruction: Instruction) -> StageState:
                 scope = scope.assign(name, value)
             changed = replace(state, scope=scope)
             config = replace(config, env=_merged(config.env, instruction.pairs))
-            return _noted(changed, config, instruction)
+            return replace(changed, config=config)
         case Cmd():
             cmd = command_argv(instruction.command, state.shell)
-            return _noted(replace(state, has_own_cmd=True), replace(config, cmd=cmd), instruction)
+            return replace(state, has_own_cmd=True, config=replace(config, cmd=cmd))
         case Entrypoint():
             # The base's CMD was meant for the base's ENTRYPOINT.
             config = config if state.has_own_cmd else replace(config, cmd=())
             argv = command_argv(instruction.command, state.shell)
-            return _noted(state, replace(config, entrypoint=argv), instruction)
-    return _noted(state, _configured(config, instruction), instruction)
+            return replace(state, config=replace(config, entrypoint=argv))
+    return replace(state, config=_configured(config, instruction))
 
 
 def command_argv(command: Command, shell: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,11 +201,6 @@ def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
         case Healthcheck():
             return replace(config, healthcheck=_healthcheck(instruction))
     raise ValueError(f"{type(instruction).__name__.upper()} cannot stand here")
-
-
-def _noted(state: StageState, config: ImageConfig, instruction: Instruction) -> StageState:
-    entry = HistoryEntry(created_by=instruction.text, is_empty_layer=True)
-    return replace(state, config=replace(config, history=(*config.history, entry)))
 
 
 def _resolve_arg(instruction: Arg, scope: Scope, escape: str) -> Arg:

@@ -37,17 +37,13 @@ def attributes_of(entry: Entry) -> Attributes:
 
 
 class LayerWriter:
-    """Writes below `diff`; `below` are the directories of the lower layers, the topmost first.
+    """Writes below `diff`; `below` are the directories of the lower layers, the topmost first."""
 
-    With `latest_ns` nothing gets a later time than that: the same sources make the same layer.
-    """
-
-    def __init__(self, diff: Path, below: Sequence[Path], *, latest_ns: int | None = None) -> None:
+    def __init__(self, diff: Path, below: Sequence[Path]) -> None:
         self.diff = diff
         self.tree = LayeredTree((diff, *below))
-        self._latest_ns = latest_ns
         self._present: set[str] = {""}
-        self._times: dict[str, int | None] = {}
+        self._times: dict[str, int] = {}
         #: Where a file with several names was written first.
         self._first_names: dict[tuple[int, int], tuple[Path, int]] = {}
         for root in below[:1]:
@@ -78,7 +74,6 @@ class LayerWriter:
         elif entry.real != str(target):
             target.mkdir()
             self._take_over(entry, target)
-            self._times[real] = None
             if overwrites:
                 self._stamp(target, attributes, real)
         self._present.add(real)
@@ -104,9 +99,8 @@ class LayerWriter:
         target = self._place(path, attributes)
         target.symlink_to(content)
         os.chown(target, attributes.uid, attributes.gid, follow_symlinks=False)
-        mtime_ns = self._time(attributes)
-        if mtime_ns is not None:
-            os.utime(target, ns=(mtime_ns,) * 2, follow_symlinks=False)
+        if attributes.mtime_ns is not None:
+            os.utime(target, ns=(attributes.mtime_ns,) * 2, follow_symlinks=False)
         self.tree.forget()
 
     def hard_link(self, path: str, existing: str, attributes: Attributes) -> None:
@@ -140,8 +134,7 @@ class LayerWriter:
         if entry.is_link:
             self.link(path, entry.link_target, attributes)
         elif entry.is_file:
-            is_same = links and attributes == attributes_of(entry) and self._time(attributes) == status.st_mtime_ns
-            if is_same and self._linked(entry.real, path, attributes):
+            if links and attributes == attributes_of(entry) and self._linked(entry.real, path, attributes):
                 return
             first = self._first_name(status)
             if first is not None and self._linked(str(first), path, attributes):
@@ -176,11 +169,9 @@ class LayerWriter:
 
     def finish(self) -> None:
         """Set the times of directories that were changed by what was put into them."""
-        for real, wanted_ns in {"": None, **self._times}.items():
-            mtime_ns = self._clamped(wanted_ns)
-            if mtime_ns is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.utime(self.diff / real, ns=(mtime_ns, mtime_ns))
+        for real, mtime_ns in self._times.items():
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.diff / real, ns=(mtime_ns, mtime_ns))
 
     def _place(self, path: str, attributes: Attributes) -> Path:
         """Return where to write in the diff; the parent is there and the name is free."""
@@ -208,19 +199,12 @@ class LayerWriter:
         target.chmod(attributes.mode)  # after chown, which clears setuid and capabilities
         for name, value in attributes.extended:
             os.setxattr(target, name, value, follow_symlinks=False)
-        if directory is not None:
+        if attributes.mtime_ns is None:
+            return
+        if directory is None:
+            os.utime(target, ns=(attributes.mtime_ns,) * 2)
+        else:
             self._times[directory] = attributes.mtime_ns
-        elif (mtime_ns := self._time(attributes)) is not None:
-            os.utime(target, ns=(mtime_ns,) * 2)
-
-    def _time(self, attributes: Attributes) -> int | None:
-        return self._clamped(attributes.mtime_ns)
-
-    def _clamped(self, wanted_ns: int | None) -> int | None:
-        """Return the time to set, None to leave it at now."""
-        if self._latest_ns is None:
-            return wanted_ns
-        return self._latest_ns if wanted_ns is None else min(wanted_ns, self._latest_ns)
 
     def _take_over(self, entry: Entry, target: Path) -> None:
         """Give a directory the attributes it has in the lower layers, as overlayfs does when it copies one up."""

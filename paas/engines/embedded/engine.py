@@ -78,10 +78,10 @@ class EmbeddedEngine:
 
     def build_step(
         self, step: BuildStep, *, on_line: Callable[[str], None] | None = None, stdio: Stdio | None = None,
-        timeout_s: float = 0,
+        timeout_s: float = 0, stop: int = -1,
     ) -> AbstractContextManager[StepResult]:
         """Run one build step to its end and give what it changed."""
-        return run_build_step(self._ground, step, on_line, stdio, timeout_s)
+        return run_build_step(self._ground, step, on_line, stdio, timeout_s, stop)
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
         """Stop signal, after the timeout SIGKILL; return it stopped."""
@@ -230,7 +230,8 @@ class EmbeddedEngine:
 
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove images that no reference, no container and not `keep` names, and layers that nothing uses."""
-        return self._ground.images.prune({*keep, *(container.image for container in self.list())})
+        used = {container.image for container in self.list()}
+        return self._ground.images.prune({*keep, *used}, cache_bytes=self._ground.settings.build_cache_mb << 20)
 
     def flush(self) -> None:
         """Write images to the disk."""

@@ -30,11 +30,13 @@ from paas.engines.embedded.running import (
 )  # fmt: skip
 from paas.engines.embedded.spec import FIXED_TARGETS
 from paas.engines.embedded.streams import passable
+from paas.engines.embedded.usage import has_hit_pids_limit
 from paas.errors import Cancelled, CommandFailed
 from paas.model.container import ContainerSpec
 from paas.oci.manifest import ImageConfig
 
 _STOP_WAIT_S = 10.0
+_MAX_LINE_BYTES = 64 * 1024
 
 
 def run_foreground(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s: float) -> int:
@@ -70,9 +72,11 @@ def run_and_commit(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s:
 
 @contextlib.contextmanager
 def run_build_step(
-    ground: Ground, step: BuildStep, on_line: Callable[[str], None] | None, stdio: Stdio | None, timeout_s: float
-) -> Iterator[StepResult]:
-    """Run a build step; its changes are there until the context is left. Raises CommandFailed when the time is over."""
+    ground: Ground, step: BuildStep, on_line: Callable[[str], None] | None, stdio: Stdio | None, timeout_s: float,
+    stop: int = -1,
+) -> Iterator[StepResult]:  # fmt: skip
+    """Run a build step; its changes are there until the context is left. Raises CommandFailed when the time is over,
+    Cancelled once `stop` is readable."""
     spec = ContainerSpec(
         image="", argv=step.argv, tenant=step.tenant, env=step.env, workdir=step.workdir, user=step.user,
         mounts=step.mounts, network=step.network, limits=step.limits, has_init=True,
@@ -83,17 +87,19 @@ def run_build_step(
             rootfs = ground.rootfs(home.name)
             missing = missing_mountpoints(rootfs.root, (*FIXED_TARGETS, *(mount.target for mount in step.mounts)))
             with _output(on_line, stdio) as streams:
-                exit_code = _run(ground, record, streams, timeout_s)
-            is_oom_killed = container_of(ground, record).is_oom_killed
+                exit_code = _run(ground, record, streams, timeout_s, stop)
+            is_oom_killed, is_crowded = container_of(ground, record).is_oom_killed, has_hit_pids_limit(ground, record)
             ground.crun.delete(record.id)
             unmount_rootfs(rootfs)
             remove_mountpoints(rootfs.upper, missing)
-            yield StepResult(exit_code=exit_code, changes=rootfs.upper, is_oom_killed=is_oom_killed)
+            yield StepResult(
+                exit_code=exit_code, changes=rootfs.upper, is_oom_killed=is_oom_killed, has_hit_pids_limit=is_crowded
+            )
         finally:
             take_away(ground, record)
 
 
-def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
+def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float, stop: int = -1) -> int:
     home = ground.home(record.id)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_cancelled_by_signals())
@@ -102,7 +108,7 @@ def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float) -> int:
                 connection = launch_attached(ground, record, stack, stdio)
                 return stream_until_exit(ground, record, connection, stdio)
             launch(ground, record, stdio=stack.enter_context(passable(stdio)))
-            code = wait_for_exit(home, timeout_s or None)
+            code = wait_for_exit(home, timeout_s or None, stop=stop)
         except (KeyboardInterrupt, Cancelled):
             if read_processes(home) is not None:
                 _end(home, record.stop_signal, min(record.stop_timeout_s, _STOP_WAIT_S))
@@ -145,7 +151,7 @@ def _output(on_line: Callable[[str], None] | None, stdio: Stdio | None) -> Itera
 
 def _read_lines(descriptor: int, on_line: Callable[[str], None]) -> None:
     with open(descriptor, "rb") as stream:
-        for raw in stream:
+        while raw := stream.readline(_MAX_LINE_BYTES):  # a line without end is not kept in memory
             on_line(raw.decode(errors="replace").rstrip("\r\n"))
 
 

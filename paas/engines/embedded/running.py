@@ -30,7 +30,7 @@ from paas.engines.embedded.record import (
     write_processes,
 )  # fmt: skip
 from paas.engines.embedded.terminal import window_size
-from paas.errors import CommandFailed, HostProblem
+from paas.errors import Cancelled, CommandFailed, HostProblem
 from paas.host.files import disk_problem
 from paas.model.container import Container, NetworkMode
 from paas.network import bridge
@@ -126,14 +126,17 @@ def signal_init(home: Path, number: int) -> bool:
         return True
 
 
-def wait_for_exit(home: Path, timeout_s: float | None) -> int | None:
-    """Wait until a started container has ended and its exit code is written; None when the time is over."""
+def wait_for_exit(home: Path, timeout_s: float | None, *, stop: int = -1) -> int | None:
+    """Wait until a started container has ended and its exit code is written; None when the time is over.
+
+    Raises Cancelled once the descriptor `stop` is readable.
+    """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     processes = read_processes(home)
     if processes is not None:
         # conmon ends after it has written the exit code; if it was killed, the container's own end must do.
         for pid, ticks in ((processes.conmon_pid, processes.conmon_ticks), (processes.pid, processes.pid_ticks)):
-            if not _wait_for_process(pid, ticks, processes.boot, deadline):
+            if not _wait_for_process(pid, ticks, processes.boot, deadline, stop):
                 return None
     code, _ = read_exit(home)
     return UNKNOWN_EXIT if code is None else code
@@ -229,12 +232,15 @@ def _processes(home: Path, pid: int) -> Processes:
     )
 
 
-def _wait_for_process(pid: int, ticks: int, boot: str, deadline: float | None) -> bool:
+def _wait_for_process(pid: int, ticks: int, boot: str, deadline: float | None, stop: int = -1) -> bool:
     with _pidfd(pid, ticks, boot) as descriptor:
         if descriptor < 0:
             return True
         left = None if deadline is None else max(deadline - time.monotonic(), 0)
-        return bool(select.select([descriptor], [], [], left)[0])
+        ready = select.select([descriptor] if stop < 0 else [descriptor, stop], [], [], left)[0]
+        if ready == [stop]:
+            raise Cancelled("Stopped from outside")
+        return bool(ready)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,14 @@ def read_usage(ground: Ground, record: Record) -> Usage:
     )  # fmt: skip
 
 
+def has_hit_pids_limit(ground: Ground, record: Record) -> bool:
+    """Say whether a process could not be started because there were as many as the container may have."""
+    found, cgroup = ground.hierarchies, ground.cgroup(record.tenant.number, record.id).lstrip("/")
+    roots = [found.unified] if found.is_pure_v2 else [root for name, root in found.controllers if name == "pids"]
+    texts = [_texts(root / cgroup, ("pids.events",)) for root in roots if root is not None]
+    return any(_fields(text.get("pids.events", "")).get("max", 0) for text in texts)
+
+
 def usage_v2(files: Mapping[str, str]) -> Usage:
     """Return the counters from the texts of a v2 cgroup's files by name. Pure."""
     memory, io = _fields(files.get("memory.stat", "")), files.get("io.stat", "")

@@ -196,14 +196,64 @@ def test_prune_spares_an_image_that_was_made_again(store: ImageStore, clock: Clo
     assert store.prune() == ()
 
 
-def test_prune_spares_layers_of_the_step_cache_that_a_build_found(store: ImageStore, clock: Clock) -> None:
-    found, forgotten = make_layer(store, key="found"), make_layer(store, key="forgotten")
+def test_the_step_cache_is_kept_up_to_its_bound_the_last_used_first(store: ImageStore, clock: Clock) -> None:
+    found, forgotten, other = (make_layer(store, key=key) for key in ("found", "forgotten", "other"))
+    image = make_image(store, layers=(make_layer(store, key="in an image"),), reference="shop")
     clock.pass_by()
     assert store.find_layer("found") == found
+    assert store.find_layer("other") == other
+    clock.pass_by()
     store.prune()
-    assert (store.has_layer(found), store.has_layer(forgotten)) == (True, False)
+    assert all(map(store.has_layer, (found, forgotten, other)))
+    store.prune(cache_bytes=20_000)
+    assert [store.has_layer(layer) for layer in (found, forgotten, other, *image.layers)] == [True, False, True, True]
     assert store.find_layer("forgotten") is None
-    assert len(list((store.root / "keys").iterdir())) == 1
+    assert len(list((store.root / "keys").iterdir())) == 3
+
+
+def test_a_step_that_was_just_used_is_spared_even_beyond_the_bound(store: ImageStore, clock: Clock) -> None:
+    layer = make_layer(store, key="step")
+    store.prune(cache_bytes=0)
+    assert store.has_layer(layer)
+    store.prune(cache_bytes=0, cache_grace_s=-1)
+    assert not store.has_layer(layer)
+
+
+def test_what_is_held_is_not_pruned(store: ImageStore, clock: Clock) -> None:
+    layer, other = make_layer(store, key="step"), make_layer(store)
+    clock.pass_by()
+    with store.hold() as hold:
+        hold((layer, other))
+        store.prune(cache_bytes=0)
+        assert store.has_layer(layer) and store.has_layer(other)
+    store.prune(cache_bytes=0)
+    assert store.layers() == ()
+    with store.hold() as hold, pytest.raises(NotFound):
+        hold((layer,))
+
+
+def test_layers_below_outlive_those_above_them(store: ImageStore, clock: Clock) -> None:
+    below, above = make_layer(store, key="below"), make_layer(store, key="above")
+    clock.pass_by()
+    store.touch((below, above))
+    clock.pass_by()
+    store.prune(cache_bytes=10_000)
+    assert (store.has_layer(below), store.has_layer(above)) == (True, False)
+
+
+def test_a_reproducible_layer_is_called_after_its_key_and_stored_once(store: ImageStore, tmp_path: Path) -> None:
+    made = []
+    for _ in range(2):
+        with store.new_layer() as pending:
+            (pending.diff / "file").write_text("x")
+            made.append(pending.commit("a copy", is_reproducible=True))
+    elsewhere = ImageStore(tmp_path / "elsewhere")
+    with elsewhere.new_layer() as pending:
+        made.append(pending.commit("a copy", is_reproducible=True))
+    assert len(set(made)) == 1
+    assert store.layers() == (made[0],)
+    assert list((store.root / "pending").iterdir()) == []
+    assert store.layer_link(made[0]).resolve() == store.layer_dir(made[0])
 
 
 def test_prune_spares_layers_being_made_and_removes_those_of_dead_makers(store: ImageStore) -> None:
