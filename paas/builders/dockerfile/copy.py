@@ -66,7 +66,7 @@ def find_sources(copy: Copy, tree: LayeredTree) -> tuple[Source, ...]:
 
 def find_source(source: str, tree: LayeredTree, *, keeps_parents: bool = False) -> tuple[Source, ...]:
     """Return what one source means: one thing, or what a pattern matches. Raises CopyError when it is not there."""
-    inside = posixpath.normpath("/" + source)
+    inside = "/" + posixpath.normpath("/" + source).lstrip("/")  # two slashes would stay two
     if has_wildcards(source):
         try:
             paths = tree.match(inside, crosses=keeps_parents)
