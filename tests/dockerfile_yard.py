@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import STACK_IMAGES
 from paas.builders.dockerfile.builder import build_image
 from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.engines.embedded.engine import EmbeddedEngine
-from paas.model.container import Limits, Tenant
+from paas.model.container import PLATFORM, Limits, Tenant
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
+from slots import claim_slot
 
 TENANT = Tenant(name="yard", number=1)
 NO_LIMITS = Limits()
@@ -35,7 +38,7 @@ class Yard:
     said: list[str] = field(default_factory=list)
 
     def build(
-        self, dockerfile: str, files: Mapping[str, str] | None = None, *, app: str = "app", tree: Path | None = None,
+        self, text: str, files: Mapping[str, str] | None = None, *, app: str = "app", tree: Path | None = None,
         limits: Limits = NO_LIMITS, inherits: bool = True, **options: object,
     ) -> Image:  # fmt: skip
         """Write the files into a fresh directory (or use `tree`) and build it."""
@@ -43,9 +46,9 @@ class Yard:
         with contextlib.ExitStack() as stack:
             if tree is None:
                 tree = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.paths.root)))
-                for name, text in {"Dockerfile": dockerfile, **(files or {})}.items():
+                for name, content in {"Dockerfile": text, **(files or {})}.items():
                     (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                    (tree / name).write_text(text)
+                    (tree / name).write_text(content)
             order = BuildOrder(
                 tree=tree, cache=self.paths.app_cache(app), output=Output(out, out), limits=limits,
                 **{"timeout_s": 300, "tenant": TENANT, **options},  # type: ignore[arg-type]
@@ -74,6 +77,30 @@ class Yard:
         places = (self.paths.containers, self.paths.images / "pending", self.paths.work)
         found = (entry for place in places if place.is_dir() for entry in place.iterdir())
         return [str(entry) for entry in found if not entry.name.startswith(".")]
+
+
+@contextlib.contextmanager
+def open_yard() -> Iterator[Yard]:
+    """Give a yard whose store begins with the tests' base image; everything it made is gone afterwards."""
+    assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
+    base = Path(tempfile.mkdtemp(prefix="py", dir="/tmp"))
+    base.chmod(0o755)  # containers are other users and reach their roots through it
+    paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
+    paths.root.mkdir()
+    subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
+    slot = claim_slot()
+    settings = Settings(**slot.settings)  # type: ignore[arg-type]
+    engine = EmbeddedEngine(paths=paths, settings=settings)
+    try:
+        yield Yard(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
+    finally:
+        for container in engine.list():
+            engine.remove(container.id, is_forced=True)
+        for tenant in (TENANT, PLATFORM):
+            engine.release_tenant(tenant)
+        remove_traces(settings)
+        shutil.rmtree(base)
+        slot.release()
 
 
 def _fields(settings: Settings) -> dict[str, object]:

@@ -97,6 +97,6 @@ def read_dockerfile(tree: Path, name: str) -> Dockerfile:
     if entry is None or not entry.is_file:
         raise InvalidFile(name, 0, "there is no such file", remedy=f"add a {name} to the repository")
     try:
-        return parse_dockerfile(Path(entry.real).read_text(), file=name)
+        return parse_dockerfile(Path(entry.real).read_bytes().decode(), file=name)
     except UnicodeDecodeError as exc:
         raise InvalidFile(name, 0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}") from exc

@@ -53,11 +53,6 @@ class CopyOrder:
     excludes: IgnoreRules = IgnoreRules()
     is_immutable: bool = False
 
-    @property
-    def is_into_directory(self) -> bool:
-        """Say whether the destination must be a directory whatever is there."""
-        return len(self.sources) + len(self.copy.heredocs) > 1 or self.destination.endswith("/")
-
 
 def find_sources(copy: Copy, tree: LayeredTree) -> tuple[Source, ...]:
     """Return what the sources of a COPY are, links followed. Raises CopyError for one that is not there."""
@@ -77,7 +72,7 @@ def find_source(source: str, tree: LayeredTree, *, keeps_parents: bool = False) 
     pivot = posixpath.normpath("/" + source.split("/./", 1)[0]).strip("/") if "/./" in source else ""
     found = []
     for path in paths:
-        entry = tree.find(path)
+        entry = _find(tree, path)
         if entry is None:
             raise CopyError(f'"{inside}": not found')
         # Known by the name that was asked for, not by the one a link leads to.
@@ -86,6 +81,13 @@ def find_source(source: str, tree: LayeredTree, *, keeps_parents: bool = False) 
         kept = kept[len(pivot) :].strip("/") if kept.startswith(f"{pivot}/") else kept
         found.append(Source(tree=tree, entry=named, kept=kept))
     return tuple(found)
+
+
+def _find(tree: LayeredTree, path: str) -> Entry | None:
+    try:
+        return tree.find(path)
+    except OSError as exc:  # a loop of links
+        raise CopyError(f'"{path}": {exc.strerror}') from exc
 
 
 def replace_path(entry: Entry, path: str) -> Entry:
@@ -102,17 +104,14 @@ def destination_path(workdir: str, destination: str) -> str:
 
 def perform_copy(order: CopyOrder, writer: LayerWriter) -> None:
     """Write the sources into the layer. Raises CopyError."""
-    copy = order.copy
-    if len(copy.sources) + len(copy.heredocs) > 1 and not order.destination.endswith("/"):
-        raise CopyError(f"when using {'ADD' if copy.is_add else 'COPY'} with more than one source file, the destination "
-                        "must be a directory and end with a /")
+    taken: set[str] = set()
     try:
         for source in order.sources:
-            _copy_source(order, writer, source)
-        for heredoc in copy.heredocs:
+            _copy_source(order, writer, source, taken)
+        for heredoc in order.copy.heredocs:
             content = io.BytesIO(heredoc.content.encode())
             attributes = _attributes(order, None, default_mode=0o644)
-            writer.file(_file_target(order, writer, heredoc.name), content, attributes)
+            writer.file(_file_target(order, writer, heredoc.name, taken), content, attributes)
         writer.finish()
     except (NotADirectoryError, IsADirectoryError, FileNotFoundError, ArchiveError) as exc:
         raise CopyError(str(exc)) from exc
@@ -147,9 +146,10 @@ def _symbolic(mode: int, who: str, operator: str, letters: str, *, is_directory:
     return mode & ~sticky if operator == "-" else mode | sticky
 
 
-def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source) -> None:
-    copy, entry = order.copy, source.entry
-    if copy.keeps_parents:
+def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source, taken: set[str]) -> None:
+    entry = source.entry
+    writer.forget_names()  # names of one file stay names of one below one source, not across several
+    if order.copy.keeps_parents:
         target = posixpath.join(order.destination, source.kept)
         _copy_parents(order, writer, source)
         if entry.is_directory:
@@ -161,9 +161,9 @@ def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source) -> None:
         _copy_directory(order, writer, source, order.destination)
     elif _unpacks(order, source):
         writer.directory(order.destination, _new_directory(order))
-        unpack_archive(entry.real, order.destination.strip("/"), writer, owner=order.owner if copy.chown else None)
+        unpack_archive(entry.real, order.destination.strip("/"), writer)  # --chown is for the destination alone
     else:
-        target = _file_target(order, writer, posixpath.basename(entry.path))
+        target = _file_target(order, writer, posixpath.basename(entry.path), taken)
         writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
 
@@ -187,9 +187,10 @@ def _copy_parents(order: CopyOrder, writer: LayerWriter, source: Source) -> None
 
 
 def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, destination: str) -> None:
-    """Copy what is in a directory. Directories in it are made like the source's, the destination itself is not."""
+    """Copy what is in a directory. Directories in it are made like the source's; the destination has only its time."""
     top = source.entry
-    writer.directory(destination, _new_directory(order))
+    real = writer.directory(destination, _new_directory(order))
+    writer.set_directory_time(real, top.status.st_mtime_ns)
     base = len(top.path) + 1 if top.path else 0
     for entry in source.tree.walk(top.path):
         inside = entry.path[base:]
@@ -202,11 +203,16 @@ def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, desti
             writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
 
 
-def _file_target(order: CopyOrder, writer: LayerWriter, name: str) -> str:
-    if order.is_into_directory or writer.exists_as_directory(order.destination):
+def _file_target(order: CopyOrder, writer: LayerWriter, name: str, taken: set[str]) -> str:
+    """Return where a file goes; `taken` holds the destination once this instruction has made it a file."""
+    if order.destination.endswith("/") or writer.exists_as_directory(order.destination):
         directory = writer.directory(order.destination, _new_directory(order))
         return posixpath.join(directory, name)
-    return order.destination.strip("/")
+    if order.destination in taken:
+        raise CopyError(f"when using {'ADD' if order.copy.is_add else 'COPY'} with more than one source file, the destination "
+                        "must be a directory and end with a /")
+    taken.add(order.destination)
+    return writer.tree.resolve(order.destination)  # a file written onto a link goes where that leads
 
 
 def _new_directory(order: CopyOrder) -> Attributes:

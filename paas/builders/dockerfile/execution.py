@@ -6,10 +6,11 @@ import time
 
 from paas.builders.dockerfile.cache import Say
 from paas.builders.dockerfile.control import Control, Guard
+from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.hosted import Hosted
 from paas.builders.dockerfile.instructions import Run
 from paas.engines import BuildStep, Engine, StepResult
-from paas.errors import BuildFailed, Cancelled, CommandFailed
+from paas.errors import BuildFailed, Cancelled, CommandFailed, InvalidInput
 from paas.host.run import LastLines
 from paas.oci.store import ImageStore
 
@@ -38,6 +39,8 @@ class Execution:
                     reason = _reason(result)
             except CommandFailed as exc:
                 raise self._too_slow(run, said) from exc
+            except InvalidInput as exc:  # the image has no such user or group
+                raise CopyError(exc.message) from exc
             except Cancelled as exc:
                 raise self._stopped(run, guard, said) or exc from exc
         raise BuildFailed(

@@ -23,7 +23,7 @@ class ExpansionError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The names a stage knows. ENV always wins over ARG.
+    """The names a stage knows, each in `env` or in `args`: the last ENV or ARG of a name wins.
 
     `given` are the values from outside (--build-arg), `outer` what the ARGs before the first FROM say; both take effect in
     a stage only once it declares the name.
@@ -40,20 +40,26 @@ class Scope:
 
     def run_env(self) -> dict[str, str]:
         """Return the environment of RUN: declared arguments, given proxies, ENV."""
-        return {**{k: v for k, v in self.given.items() if k in PROXY_ARGS}, **self.args, **self.env}
+        return {**self._proxies(), **self.args, **self.env}
 
     def declare(self, name: str, default: str | None) -> Scope:
         """Return the scope after `ARG name[=default]`."""
         value = self.given.get(name, default if default is not None else self.outer.get(name))
-        args = dict(self.args)
-        args.pop(name, None)
-        if value is not None:
-            args[name] = value
-        return Scope(env=self.env, args=args, given=self.given, outer=self.outer)
+        if value is None:
+            return self  # what a parent stage or an earlier line said stays
+        env = {known: text for known, text in self.env.items() if known != name}
+        return Scope(env=env, args={**self.args, name: value}, given=self.given, outer=self.outer)
 
     def assign(self, name: str, value: str) -> Scope:
         """Return the scope after `ENV name=value`."""
-        return Scope(env={**self.env, name: value}, args=self.args, given=self.given, outer=self.outer)
+        args = {known: text for known, text in self.args.items() if known != name}
+        return Scope(env={**self.env, name: value}, args=args, given=self.given, outer=self.outer)
+
+    def _proxies(self) -> dict[str, str]:
+        """Return the given proxies under both spellings; in lower case counts where both are given."""
+        return {
+            spelling: self.given[name] for name in PROXY_ARGS if name in self.given for spelling in (name.upper(), name.lower())
+        }
 
 
 def expand_word(text: str, values: Mapping[str, str], *, escape: str = "\\") -> str:

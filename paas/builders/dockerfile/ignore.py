@@ -88,8 +88,8 @@ def pattern_regex(pattern: str, *, has_double_star: bool = True) -> str:
 
 
 def has_wildcards(path: str) -> bool:
-    """Say whether a COPY source is a pattern."""
-    return any(char in path for char in "*?[\\")
+    """Say whether a COPY source is a pattern; behind a backslash nothing makes it one."""
+    return re.search(r"(?:^|[^\\])(?:\\\\)*[*?[]", path) is not None
 
 
 def _character_class(pattern: str, at: int) -> tuple[str, int]:

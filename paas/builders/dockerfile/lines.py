@@ -53,7 +53,7 @@ class DockerfileText:
 
 def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
     """Split a Dockerfile into logical lines. Raises InvalidFile."""
-    physical = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    physical = text.removeprefix("\ufeff").split("\n")
     escape = _read_directives(physical, file).get("escape", "\\")
     reader = _Reader(physical, escape, file)
     found = []
@@ -142,7 +142,7 @@ class _Reader:
             self._at += 1
             if not line or line.startswith("#"):
                 continue
-            logical, is_open = self._without_continuation(self._lines[start - 1].lstrip())
+            logical, is_open = self._without_continuation(self._lines[start - 1].lstrip().removesuffix("\r"))
             logical = self._join(logical) if is_open else logical
             if logical.strip():
                 return self._instruction(logical.strip(), start)
@@ -151,7 +151,7 @@ class _Reader:
     def _join(self, logical: str) -> str:
         """Append the lines that continue it; comments and blank lines in between do not count."""
         while self._at < len(self._lines):
-            line = self._lines[self._at]
+            line = self._lines[self._at].removesuffix("\r")
             self._at += 1
             if line.lstrip().startswith("#") or not line.strip():
                 continue
@@ -184,7 +184,7 @@ class _Reader:
             line = self._lines[self._at]
             self._at += 1
             line = line.lstrip("\t") if drops_tabs else line
-            if line == opened.name:
+            if line.removesuffix("\r") == opened.name:
                 content = "".join(part + "\n" for part in body)
                 return Heredoc(name=opened.name, content=content, word=opened.word, expands=opened.expands, line=first)
             body.append(line)

@@ -76,6 +76,11 @@ class BuildPlan:
         """Return what a stage knows before its first instruction."""
         return Scope(given=self.given, outer=self.outer)
 
+    def find_origin(self, stage: Stage, name: str) -> int | None:
+        """Return the stage that `from=name` means in a stage: also one that only a trigger of its base names."""
+        found = stage.origins.get(name)
+        return _stage_called(self.stages[: stage.index], name) if found is None else found
+
     def unused_args(self) -> tuple[str, ...]:
         """Return the given build arguments that no ARG of the file declares."""
         stages = (i for stage in self.stages for i in stage.instructions)

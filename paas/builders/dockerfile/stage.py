@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,8 @@ from paas.oci.manifest import HistoryEntry, ImageConfig
 DEFAULT_SHELL = ("/bin/sh", "-c")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.IGNORECASE)
-_SIGNAL = re.compile(r"(?:SIG)?[A-Z]{2,6}(?:[12]|[+-]\d+)?\Z|\d{1,2}\Z", re.IGNORECASE)
+_SIGNAL = re.compile(r"(?:SIG)?(?:RTMIN(?:\+([1-9]|1[0-5]))?|RTMAX(?:-([1-9]|1[0-4]))?)\Z|[1-9]\d?\Z", re.IGNORECASE)
+_SIGNALS = frozenset(name.removeprefix("SIG") for name in signal.Signals.__members__) | {"STKFLT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +180,6 @@ def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
         case Label():
             return replace(config, labels=_merged(config.labels, instruction.pairs))
         case User():
-            if not instruction.user:
-                raise ValueError("USER requires a name or an id, and this is empty")
             return replace(config, user=instruction.user)
         case Workdir():
             return replace(config, workdir=workdir_path(config.workdir, instruction.path))
@@ -191,7 +191,8 @@ def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
         case Shell():
             return replace(config, shell=instruction.argv)
         case StopSignal():
-            if not _SIGNAL.match(instruction.signal):
+            known = instruction.signal.upper().removeprefix("SIG") in _SIGNALS
+            if not known and not _SIGNAL.match(instruction.signal):
                 raise ValueError(f"invalid signal: {instruction.signal}")
             return replace(config, stop_signal=instruction.signal)
         case Maintainer():

@@ -52,7 +52,7 @@ class StageBuild:
             state = begin_stage(parent.config, parent.layers, parent.scope, base_count=parent.base_count)
             return state, parent.config.onbuild
         if not stage.image:
-            return begin_stage(ImageConfig(), (), scope), ()
+            return begin_stage(ImageConfig(workdir="/"), (), scope), ()
         with self._located():
             base = self._build.base(stage.image, stage.start, self._say)
         return begin_stage(base.config, base.layers, scope), base.config.onbuild
@@ -88,7 +88,7 @@ class StageBuild:
             raise InvalidFile(self._plan.file, self._at.line, str(exc), text=self._at.text) from exc
 
     def _origin(self, name: str) -> Origin:
-        return self._build.origin(name, self._stage.origins.get(name), self._at, self._say)
+        return self._build.origin(name, self._plan.find_origin(self._stage, name), self._at, self._say)
 
 
 def _with_workdir_layer(state: StageState, layer: str, entry: HistoryEntry) -> StageState:

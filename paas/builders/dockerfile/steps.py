@@ -77,13 +77,15 @@ class LayerSteps:
 
     def workdir(self, state: StageState) -> str | None:
         """Return a layer with the working directory, None when it is there already. Raises CopyError."""
-        path = state.workdir
-        entry = self.root(state).find(path)
-        if entry is not None:
-            if not entry.is_directory:
-                raise CopyError(f"cannot make working directory {path}: it is a file")
+        path, root = state.workdir, self.root(state)
+        entry = root.find(path)
+        if path == "/" or (entry is not None and entry.is_directory):
             return None
-        uid, gid = find_owner(state.config.user, self.root(state)) if state.config.user else (0, 0)
+        if entry is not None:
+            raise CopyError(f"cannot make working directory {path}: it is a file")
+        uid, gid = 0, 0
+        with contextlib.suppress(CopyError):  # a user that the image does not know yet is root here, as to Docker
+            uid, gid = find_owner(state.config.user or "0", root)
         attributes = Attributes(mode=0o755, uid=uid, gid=gid)
         key = step_key("workdir", state.layers, path, uid, gid)
 

@@ -47,11 +47,10 @@ def is_archive(path: str) -> bool:
 
 
 def unpack_archive(
-    path: str, destination: str, writer: LayerWriter, *, owner: tuple[int, int] | None = None,
-    limits: UnpackLimits = DEFAULT_LIMITS,
+    path: str, destination: str, writer: LayerWriter, *, limits: UnpackLimits = DEFAULT_LIMITS
 ) -> None:  # fmt: skip
-    """Write all members below `destination`; `owner` replaces theirs. Raises ArchiveError, FileNotFoundError and its kin."""
-    unpacker = _Unpacker(destination, writer, owner, limits)
+    """Write all members below `destination`, in place of what is there. Raises ArchiveError, FileNotFoundError and its kin."""
+    unpacker = _Unpacker(destination, writer, limits)
     try:
         with _opened(path) as archive:
             while (member := archive.next()) is not None:
@@ -87,7 +86,6 @@ class _Unpacker:
 
     destination: str
     writer: LayerWriter
-    owner: tuple[int, int] | None
     limits: UnpackLimits
     files: int = 0
     size: int = 0
@@ -97,7 +95,10 @@ class _Unpacker:
         self._count(member)
         inside = posixpath.normpath("/" + member.name).lstrip("/")
         target = posixpath.join(self.destination, inside).rstrip("/")
-        attributes = self._attributes(member)
+        attributes = _attributes(member)
+        if inside:
+            self.writer.directory(posixpath.dirname(target))  # one that no member describes is root's
+            self.writer.clear(target, keeps_directory=member.isdir())
         if member.isdir():
             self.writer.directory(target, attributes, overwrites=True)
         elif not inside:
@@ -125,13 +126,14 @@ class _Unpacker:
         if self.size > self.limits.max_bytes:
             raise ArchiveError(f"the archive unpacks to more than {self.limits.max_bytes >> 20} MiB")
 
-    def _attributes(self, member: tarfile.TarInfo) -> Attributes:
-        uid, gid = self.owner or (member.uid, member.gid)
-        extended = tuple(
-            (key.removeprefix(PAX_XATTR), value.encode("utf-8", "surrogateescape"))
-            for key, value in member.pax_headers.items()
-            if key.startswith(PAX_XATTR) and is_portable_xattr(key.removeprefix(PAX_XATTR))
-        )
-        return Attributes(
-            mode=member.mode & 0o7777, uid=uid, gid=gid, mtime_ns=int(member.mtime * 1_000_000_000), extended=extended
-        )  # fmt: skip
+
+def _attributes(member: tarfile.TarInfo) -> Attributes:
+    extended = tuple(
+        (key.removeprefix(PAX_XATTR), value.encode("utf-8", "surrogateescape"))
+        for key, value in member.pax_headers.items()
+        if key.startswith(PAX_XATTR) and is_portable_xattr(key.removeprefix(PAX_XATTR))
+    )
+    return Attributes(
+        mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, mtime_ns=int(member.mtime * 1_000_000_000),
+        extended=extended,
+    )  # fmt: skip

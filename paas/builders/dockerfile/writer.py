@@ -17,6 +17,8 @@ from typing import IO
 
 from paas.builders.dockerfile.contents import copy_attributes, copy_bytes, is_device, write_stream
 from paas.builders.dockerfile.tree import Entry, LayeredTree
+from paas.host.files import remove_tree
+from paas.oci.layer import OPAQUE_XATTR, WHITEOUT_PREFIX, is_whiteout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +70,13 @@ class LayerWriter:
         if entry is not None and not entry.is_directory:
             raise NotADirectoryError(f"cannot copy to non-directory: /{real}")
         target = self.diff / real
+        _check_name(real)
         if entry is None:
+            was_hidden = _unhide(target)
             target.mkdir()
             self._stamp(target, attributes, real)
+            if was_hidden:
+                os.setxattr(target, OPAQUE_XATTR, b"y")
         elif entry.real != str(target):
             target.mkdir()
             self._take_over(entry, target)
@@ -84,6 +90,29 @@ class LayerWriter:
         """Say whether a path is a directory, or a link to one, in the root so far."""
         entry = self.tree.find(path)
         return entry is not None and entry.is_directory
+
+    def set_directory_time(self, real: str, mtime_ns: int) -> None:
+        """Give a directory of the layer this time once everything is written."""
+        self._times[real] = mtime_ns
+
+    def forget_names(self) -> None:
+        """Take the next names of a file already written for another file."""
+        self._first_names.clear()
+
+    def clear(self, path: str, *, keeps_directory: bool) -> None:
+        """Take away what is at a path, as tar does for the member that it writes there; a directory may stay."""
+        where = self._resolved(path)
+        entry = self.tree.lookup(where)
+        if entry is None or (keeps_directory and entry.is_directory):
+            return
+        if entry.real == str(self.diff / where):
+            remove_tree(self.diff / where)
+            self._present = {known for known in self._present if known != where and not known.startswith(f"{where}/")}
+        self.tree.forget()
+        if self.tree.lookup(where) is not None:
+            self.directory(posixpath.dirname(where))
+            os.mknod(self.diff / where, stat.S_IFCHR, os.makedev(0, 0))
+            self.tree.forget()
 
     def file(self, path: str, source: str | IO[bytes], attributes: Attributes) -> None:
         """Write a file (a path on disk or a stream) at a path; what was there is replaced unless it is a directory."""
@@ -180,6 +209,7 @@ class LayerWriter:
             raise IsADirectoryError(f"cannot overwrite directory with non-directory: /{path}")
         real = self.directory(parent, Attributes(mode=0o755, uid=attributes.uid, gid=attributes.gid))
         where = f"{real}/{name}" if real else name
+        _check_name(where)
         entry = self.tree.lookup(where)
         if entry is not None and entry.is_directory:
             raise IsADirectoryError(f"cannot overwrite directory with non-directory: /{where}")
@@ -188,6 +218,8 @@ class LayerWriter:
             target.unlink()
             if entry.is_link:
                 self.tree.forget()
+        elif entry is None:
+            _unhide(target)
         return target
 
     def _resolved(self, path: str) -> str:
@@ -213,6 +245,19 @@ class LayerWriter:
         target.chmod(stat.S_IMODE(status.st_mode))
         for name, value in _extended(entry.real):
             os.setxattr(target, name, value)
+
+
+def _check_name(path: str) -> None:
+    if posixpath.basename(path).startswith(WHITEOUT_PREFIX):
+        raise ValueError(f"/{path} cannot be in an image: names that begin with {WHITEOUT_PREFIX} mean deletions there")
+
+
+def _unhide(target: Path) -> bool:
+    """Remove a whiteout that `clear` made; return whether there was one."""
+    if not (os.path.lexists(target) and is_whiteout(target.lstat())):
+        return False
+    target.unlink()
+    return True
 
 
 def _extended(directory: str) -> Iterator[tuple[str, bytes]]:

@@ -267,5 +267,10 @@ def _read_inside(root: Path, path: str) -> str:
         descriptor = kernel.open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return ""  # an image may have none
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read(_MAX_PASSWD_BYTES).decode(errors="replace")
+    try:
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(_MAX_PASSWD_BYTES).decode(errors="replace")
+    except IsADirectoryError:
+        return ""
+    finally:
+        os.close(descriptor)

@@ -101,7 +101,8 @@ def process_config(command: Command, around: Surroundings) -> dict[str, Any]:
         "user": {
             "uid": command.account.uid,
             "gid": command.account.gid,
-            "additionalGids": list(command.account.groups),
+            # The own group too: what denies a group (mode 0705) must hold for a process that changes its gid later.
+            "additionalGids": sorted({command.account.gid, *command.account.groups}),
             "umask": 0o022,
         },
         "args": list(argv),

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from dockerfile_yard import TENANT, Yard, remove_traces
-from harness import STACK_IMAGES
-from paas.engines.embedded.engine import EmbeddedEngine
-from paas.model.container import PLATFORM
-from paas.oci.store import ImageStore
-from paas.paths import Paths
-from paas.settings import Settings
-from slots import claim_slot
+from dockerfile_yard import Yard, open_yard
 
 
 @pytest.fixture(scope="session")
 def yard() -> Iterator[Yard]:
-    assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
-    base = Path(tempfile.mkdtemp(prefix="py", dir="/tmp"))
-    base.chmod(0o755)
-    paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
-    paths.root.mkdir()
-    subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    slot = claim_slot()
-    settings = Settings(**slot.settings)  # type: ignore[arg-type]
-    engine = EmbeddedEngine(paths=paths, settings=settings)
-    try:
-        yield Yard(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
-    finally:
-        for container in engine.list():
-            engine.remove(container.id, is_forced=True)
-        for tenant in (TENANT, PLATFORM):
-            engine.release_tenant(tenant)
-        remove_traces(settings)
-        shutil.rmtree(base)
-        slot.release()
+    with open_yard() as opened:
+        yield opened

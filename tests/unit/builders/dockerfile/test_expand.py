@@ -76,4 +76,4 @@ def test_a_broken_word_is_refused(text: str, problem: str) -> None:
 
 def test_run_sees_given_proxies_declared_arguments_and_env_but_nothing_undeclared() -> None:
     scope = Scope(given={"http_proxy": "p", "SECRET": "s", "A": "given"}, env={"E": "1"}).declare("A", "default")
-    assert scope.run_env() == {"http_proxy": "p", "A": "given", "E": "1"}
+    assert scope.run_env() == {"http_proxy": "p", "HTTP_PROXY": "p", "A": "given", "E": "1"}

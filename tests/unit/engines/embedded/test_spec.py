@@ -23,7 +23,7 @@ AROUND = Surroundings(
 def test_the_process_runs_below_the_init_with_dockers_capabilities_only() -> None:
     assert process_config(COMMAND, AROUND) == {
         "terminal": False,
-        "user": {"uid": 0, "gid": 0, "additionalGids": [], "umask": 0o022},
+        "user": {"uid": 0, "gid": 0, "additionalGids": [0], "umask": 0o022},
         "args": ["/dev/.init", "--", "server"],
         "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "A=1"],
         "cwd": "/",

@@ -1,0 +1,13 @@
+python3 - <<'EOF'
+import io, tarfile
+def add(tar, name, kind=tarfile.REGTYPE, content=b"", **attributes):
+    member = tarfile.TarInfo(name)
+    member.type, member.size, member.mode = kind, len(content), 0o644
+    for key, value in attributes.items():
+        setattr(member, key, value)
+    tar.addfile(member, io.BytesIO(content))
+with tarfile.open("t.tar", "w") as tar:
+    add(tar, "null", tarfile.CHRTYPE, mode=0o666, devmajor=1, devminor=3)
+    add(tar, "loop", tarfile.BLKTYPE, mode=0o660, gid=6, devmajor=7, devminor=300)
+    add(tar, "f", content=b"f")
+EOF

@@ -1,0 +1,1 @@
+python3 -c "import gzip; open('text.gz', 'wb').write(gzip.compress(b'just text', mtime=0))"

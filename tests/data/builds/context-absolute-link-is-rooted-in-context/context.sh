@@ -1,0 +1,2 @@
+ln -s /a abs
+ln -s /d absdir

@@ -1,0 +1,3 @@
+ln -s two one
+ln -s three two
+ln -s a three

@@ -1,0 +1,2 @@
+ln -s a to-file
+ln -s b to-other

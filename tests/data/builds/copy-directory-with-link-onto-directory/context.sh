@@ -1,0 +1,2 @@
+ln -s x t/new-link
+ln -s x t/file-link

@@ -1,0 +1,2 @@
+mkdir -p empty deep/er/empty
+chmod 711 empty

@@ -1,0 +1,3 @@
+mkdir d
+touch d/g
+chown -R 12:34 f d

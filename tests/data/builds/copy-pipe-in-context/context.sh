@@ -1,0 +1,1 @@
+mkfifo -m 640 t/pipe

@@ -1,0 +1,2 @@
+echo 0 > 'arr[0].txt'
+echo x > arr00.txt

@@ -1,0 +1,2 @@
+ln -s other link
+ln -s link other

@@ -1,0 +1,1 @@
+touch 'st*r' stxr '!bang' bang

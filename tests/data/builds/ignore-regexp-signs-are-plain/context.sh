@@ -1,0 +1,1 @@
+touch a+b aab '(c)' c d.e dxe '$f' f '{g}' g
