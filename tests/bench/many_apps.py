@@ -1,8 +1,9 @@
-"""What commands cost on a machine full of apps: push, scale and apps:list with one app and with many, and a boot of all.
+"""What commands cost on a machine full of apps: push, scale and apps:list with two apps and with many, and a boot of all.
 
 Run: sudo tests/run.sh once (it makes the environment and the base image), then
-    sudo PATH=<environment>/bin:$PATH python tests/bench/many_apps.py [--apps 300] [--rounds 9]
-Every app is one idle container of a static web server. Each figure is a median; "boot" is from the server's start on a machine
+    sudo PATH=<environment>/bin:$PATH python tests/bench/many_apps.py [--apps 300] [--rounds 15]
+Every app is one idle container of a static web server. Two instances stand side by side, one with two apps and one with many, and
+are asked in turn; each figure is a median. "boot" is from the server's start on a machine
 that has just booted (no container, network or mount is there) until the last app answers through nginx.
 """
 
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -32,52 +34,73 @@ BOOT_LIMIT_S = 300
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apps", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    with Instance(settings={"network_pool": POOL, "pids": 64}) as instance:
-        repository = instance.repository({"Dockerfile": DOCKERFILE, "version": "0"})
-        shutil.copy2(compiled_server(), repository.directory / "server")
-        repository.commit({})
-        for app in (PUSHED, SCALED):
-            repository.push(app).expect()
-        few = measure(instance, repository, options.rounds)
-        fill(instance, repository, options.apps)
-        many = measure(instance, repository, options.rounds)
-        for what, seconds in few.items():
-            ratio = many[what] / seconds
-            few_ms, many_ms = seconds * 1000, many[what] * 1000
-            print(f"{what:<10} 2 apps {few_ms:7.1f} ms   {options.apps} apps {many_ms:7.1f} ms   {ratio:.2f} times")
-        print(f"boot to all {options.apps} apps answering: {boot(instance):.1f} s")
+    with Instance(settings={"pids": 64}) as few, Instance(settings={"network_pool": POOL, "pids": 64}) as many:
+        grounds = [Ground(instance=instance, repository=prepare(instance)) for instance in (few, many)]
+        fill(grounds[1], options.apps)
+        for what, work in WORK.items():
+            one, full = (statistics.median(took) for took in alternate(work, grounds, options.rounds))
+            times = f"2 apps {one * 1000:7.1f} ms   {options.apps} apps {full * 1000:7.1f} ms"
+            print(f"{what:<10} {times}   {full / one:.2f} times")
+        few.stop()
+        print(f"boot to all {options.apps} apps answering: {boot(many):.1f} s")
 
 
-def measure(instance: Instance, repository: Repository, rounds: int) -> dict[str, float]:
-    """Return the medians in seconds of a one-line push, a scale by one and apps:list."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """An instance, and what is pushed to it."""
 
-    def change(number: int) -> None:
-        repository.commit({"version": f"{time.monotonic_ns()}-{number}"})
-
-    return {
-        "push": median(rounds, lambda _: repository.push(PUSHED).expect(), before=change),
-        "ps:scale": median(rounds, lambda number: instance.paas("ps:scale", SCALED, f"web={1 + number % 2}").expect()),
-        "apps:list": median(rounds, lambda _: instance.paas("apps:list").expect()),
-    }
+    instance: Instance
+    repository: Repository
 
 
-def median(rounds: int, work: Callable[[int], object], *, before: Callable[[int], object] = lambda _: None) -> float:
-    """Return the median seconds of `work(round)`, each after `before(round)`, and once to warm up."""
-    took = []
-    for number in range(rounds + 1):
-        before(number)
-        started = time.monotonic()
-        work(number)
-        took.append(time.monotonic() - started)
-    return statistics.median(took[1:])
+def prepare(instance: Instance) -> Repository:
+    """Push the two apps that are measured."""
+    repository = instance.repository({"Dockerfile": DOCKERFILE, "version": "0"})
+    shutil.copy2(compiled_server(), repository.directory / "server")
+    repository.commit({})
+    for app in (PUSHED, SCALED):
+        repository.push(app).expect()
+    return repository
 
 
-def fill(instance: Instance, repository: Repository, count: int) -> None:
+def push(ground: Ground, number: int) -> float:
+    ground.repository.commit({"version": f"{number}"})
+    return seconds(lambda: ground.repository.push(PUSHED).expect())
+
+
+def scale(ground: Ground, number: int) -> float:
+    return seconds(lambda: ground.instance.paas("ps:scale", SCALED, f"web={1 + number % 2}").expect())
+
+
+def list_apps(ground: Ground, number: int) -> float:
+    return seconds(lambda: ground.instance.paas("apps:list").expect())
+
+
+WORK: dict[str, Callable[[Ground, int], float]] = {"push": push, "ps:scale": scale, "apps:list": list_apps}
+
+
+def alternate(work: Callable[[Ground, int], float], grounds: list[Ground], rounds: int) -> list[list[float]]:
+    """Do the work in turn on each ground, once to warm up and then so many times; return what it took on each."""
+    took: list[list[float]] = [[] for _ in grounds]
+    for number in range(1, rounds + 2):
+        for ground, times in zip(grounds, took, strict=True):
+            times.append(work(ground, number))
+    return [times[1:] for times in took]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long it takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def fill(ground: Ground, count: int) -> None:
     """Push apps until there are so many."""
-    for number in range(len(names(instance)), count):
-        repository.push(f"idle{number}").expect()
+    for number in range(len(names(ground.instance)), count):
+        ground.repository.push(f"idle{number}").expect()
 
 
 def names(instance: Instance) -> list[str]:
@@ -94,6 +117,7 @@ def boot(instance: Instance) -> float:
     instance.start()
     while waiting:
         waiting -= {app for app in waiting if instance.get(f"{app}.localhost").status == 200}
+        time.sleep(0.05)
         if time.monotonic() - started > BOOT_LIMIT_S:
             sys.exit(f"{len(waiting)} apps do not answer after {BOOT_LIMIT_S} s")
     return time.monotonic() - started
