@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paas.errors import NotFound
-from paas.host.files import atomic_write, disk_problem, flock, remove_tree
+from paas.host.files import atomic_write, disk_problem, remove_tree
 from paas.oci.claims import claimed_directory, claimed_file, is_abandoned
 from paas.oci.leftovers import LINK_LENGTH, Leftover, entries, find_leftovers
 
@@ -163,9 +164,18 @@ class LayerStore:
                     held.update(layers)
         return since, frozenset(held)
 
-    def _pruning(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the lock under which layers go: never for long, as the files are deleted after it."""
-        return flock(self.root / "prune.lock", what="image:prune")
+    @contextlib.contextmanager
+    def _pruning(self) -> Iterator[None]:
+        """Hold the lock under which layers go: never for long, as the files are deleted after it.
+
+        Nothing is written into it: each build takes it, and a write costs more than all else that a cached build does.
+        """
+        descriptor = os.open(self.root / "prune.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def touch(self, layer_ids: Sequence[str]) -> None:
         """Note that layers were used, those on top before those below: a layer without what is below it is of no use."""
@@ -189,7 +199,9 @@ class LayerStore:
             cached = [i for i in used if i not in keep and self.has_layer(i)]
             doomed += [i for i in self._beyond(cached, used, cache_bytes) if used[i] < unused_since]
         for layer_id in doomed:
-            self._detach_layer(layer_id)
+            key = self._key_of(layer_id)
+            if key is None or modified(key) <= used[layer_id]:  # not found by a build in this moment
+                self._detach_layer(layer_id)
         return tuple(doomed)
 
     def _beyond(self, layers: Collection[str], used: Mapping[str, float], cache_bytes: int) -> Iterator[str]:

@@ -6,7 +6,6 @@ later one could take for done. What a build has found or made is not pruned befo
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from paas.builders.dockerfile.control import Control
 from paas.builders.dockerfile.writer import LayerWriter
-from paas.errors import NotFound
 from paas.host.files import disk_problem
 from paas.oci.store import ImageStore
 
@@ -44,11 +42,11 @@ class StepCache:
         self.control.check()
         if not self.is_used:
             return make()
-        layer = self._find(key)
+        layer = self.store.find_layer(key)
         if layer is None:
             file = self.turns / key.rpartition(":")[2]
             with self.control.turn(file, on_wait=lambda: say(" ---> Waiting for another build that does the same")):
-                layer = self._find(key)  # somebody else may just have made it
+                layer = self.store.find_layer(key)  # somebody else may just have made it
                 if layer is None:
                     return make()
         if not quiet:
@@ -67,11 +65,3 @@ class StepCache:
     def directories(self, layers: Sequence[str]) -> tuple[Path, ...]:
         """Return where the files of layers are, the topmost first."""
         return tuple(self.store.layer_dir(layer) for layer in reversed(layers))
-
-    def _find(self, key: str) -> str | None:
-        layer = self.store.find_layer(key)
-        if layer is not None:
-            with contextlib.suppress(NotFound):  # pruned in this moment
-                self.hold((layer,))
-                return layer
-        return None

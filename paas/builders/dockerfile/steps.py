@@ -128,6 +128,7 @@ class LayerSteps:
         key = self._run_key(state, run, argv, env)
 
         def make() -> str:
+            self._cache.hold(state.layers)  # raises NotFound rather than that the kernel finds one missing
             with contextlib.ExitStack() as stack:
                 prepared = prepare_mounts(run, state.workdir, self._mount_sources(stack))
                 base = state.base_count
