@@ -7,6 +7,7 @@ import io
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,13 @@ class Yard:
             top = self.store.layer_dir(layer)
             found += (str(p.relative_to(top)) for p in top.rglob("*") if p.is_symlink() or not p.is_dir())
         return sorted(found)
+
+    def orphans(self) -> tuple[str, ...]:
+        """Return what belongs to no container; the kernel takes a network namespace's links away a moment later."""
+        until = time.monotonic() + 20
+        while (found := self.engine.orphans()) and time.monotonic() < until:
+            time.sleep(0.02)
+        return found
 
     def leftovers(self) -> list[str]:
         """Return what a build must not leave: containers, pending layers, work directories."""

@@ -28,7 +28,7 @@ def nothing_is_left(yard: Yard) -> Iterator[None]:
     yield
     assert yard.leftovers() == []
     assert yard.engine.list() == ()
-    assert yard.engine.orphans() == ()
+    assert yard.orphans() == ()
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     assert [mount for mount in mounts if mount.startswith(str(yard.paths.run / "containers"))] == []
     prefix = yard.settings.network_prefix

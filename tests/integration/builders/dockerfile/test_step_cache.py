@@ -59,7 +59,7 @@ def test_a_stage_that_fails_ends_the_others(yard: Yard) -> None:
         )
     assert failed.value.output == ("why",)
     assert yard.leftovers() == []
-    assert yard.engine.orphans() == ()
+    assert yard.orphans() == ()
 
 
 STOPPED = """
