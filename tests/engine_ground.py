@@ -41,10 +41,10 @@ class EngineGround:
 
 
 @contextlib.contextmanager
-def engine_ground() -> Iterator[EngineGround]:
-    """Make an engine in directories of its own; everything it made is gone afterwards."""
+def engine_ground(*, parent: Path = Path("/tmp")) -> Iterator[EngineGround]:
+    """Make an engine in directories of its own below `parent`; everything it made is gone afterwards."""
     # Not below pytest's directories, which are 0700: the runtime looks for a container's root as the tenant.
-    root = Path(tempfile.mkdtemp(prefix="paas-engine-", dir="/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="paas-engine-", dir=parent))
     root.chmod(0o755)
     slot = claim_slot()
     paths = Paths(root=root / "lib", run=root / "run", etc=root / "etc")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ DELEGATED = "/paas.slice/paas-containers.service"
 DEFAULT_PARENT = "/paas"
 #: There if systemd is PID 1, sd_booted(3).
 _SYSTEMD = Path("/run/systemd/system")
+_END_TIMEOUT_S, _END_PAUSE_S = 2.0, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,22 @@ def children(found: Hierarchies, cgroup: str) -> tuple[str, ...]:
         with contextlib.suppress(OSError):  # not in this tree
             names.update(entry.name for entry in os.scandir(root / cgroup.lstrip("/")) if entry.is_dir())
     return tuple(sorted(names))
+
+
+def end(found: Hierarchies, cgroup: str) -> bool:
+    """Kill what lives in a cgroup and remove it; say whether it is gone. Nothing is the quick case."""
+    directories = [root / cgroup.lstrip("/") for root in found.roots]
+    until = time.monotonic() + _END_TIMEOUT_S
+    while any(directory.is_dir() for directory in directories):
+        for pid in members(found, cgroup):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if remove(found, cgroup):
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(_END_PAUSE_S)  # a killed process leaves its cgroup when the kernel is done with it
+    return True
 
 
 def remove(found: Hierarchies, cgroup: str) -> bool:

@@ -8,20 +8,24 @@ Source: conmon(8); conmon.c, `_OCI_SYNCPIPE`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from paas.engines import Stdio
+from paas.engines.embedded.attendants import is_runtime_at_work
 from paas.engines.embedded.crun import Crun
 from paas.errors import HostProblem
 from paas.host.run import DEVNULL, spawn
 
 PASSTHROUGH = "passthrough"
-_SYNC_TIMEOUT_S = 60
+#: How long a container may take to be made, and how often we look whether somebody is at work on it.
+_SYNC_TIMEOUT_S, _LOOK_S = 60.0, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +82,10 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
 
 
 def create_monitored(
-    argv: Sequence[str], stdio: Stdio | None, while_waiting: Callable[[], object], *, directory: Path
+    argv: Sequence[str], watch: Watch, stdio: Stdio | None, while_waiting: Callable[[], object]
 ) -> Monitored:
     """Start conmon, which creates the container; return when its init waits to be started. Raises HostProblem.
 
-    `directory` is where it works: besides the mark in the persist directory it writes a file `oom` there.
     `while_waiting` is called when conmon runs on its own and the runtime is at work.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -90,30 +93,59 @@ def create_monitored(
         environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "_OCI_SYNCPIPE": str(writing)}
         streams = (stdio.stdin, stdio.stdout, stdio.stderr) if stdio else (DEVNULL, DEVNULL, DEVNULL)
         process = spawn(
-            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment, cwd=directory,
+            argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], env=environment,
+            cwd=watch.last,  # besides the mark in the persist directory it writes a file `oom` where it works
             pass_fds=(writing,), new_session=True,
         )  # fmt: skip
         os.close(writing)
         writing = -1
-        if process.wait() == 0:  # it goes on as a daemon
-            while_waiting()
-        return _answer(reading)
+        if process.wait() != 0:
+            return _answer(reading, watch, ended=-1)
+        while_waiting()  # it goes on as a daemon
+        with _opened(watch.bundle / "conmon.pid") as daemon:
+            return _answer(reading, watch, ended=daemon)
     finally:
         os.close(reading)
         if writing >= 0:
             os.close(writing)
 
 
-def _answer(sync: int) -> Monitored:
-    text = b""
+@contextlib.contextmanager
+def _opened(pid_file: Path) -> Iterator[int]:
+    """Open the process that a file names; -1 when it has ended."""
+    try:
+        descriptor = os.pidfd_open(int(pid_file.read_text()))
+    except (OSError, ValueError):
+        descriptor = -1
+    try:
+        yield descriptor
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _answer(sync: int, watch: Watch, *, ended: int) -> Monitored:
+    """Read what conmon says; `ended` becomes readable when it ends, -1 if it has ended already.
+
+    The pipe alone does not tell: its other end lives on in the runtime when conmon is killed, and when the runtime is killed
+    conmon waits for the end of output that the half-made container holds open.
+    """
+    text, until, idle = b"", time.monotonic() + _SYNC_TIMEOUT_S, 0
     while not text.endswith(b"\n"):
-        ready, _, _ = select.select([sync], [], [], _SYNC_TIMEOUT_S)
-        if not ready:
-            raise HostProblem("conmon does not answer", remedy="run: paas doctor")
-        piece = os.read(sync, 4096)
-        if not piece:
+        ready, _, _ = select.select({sync, ended} - {-1}, [], [], _LOOK_S if ended >= 0 else 0)
+        if sync not in ready and (ended in ready or ended < 0):
             break
-        text += piece
+        if sync in ready:
+            piece = os.read(sync, 4096)
+            if not piece:
+                break
+            text += piece
+            continue
+        idle = 0 if is_runtime_at_work(watch.bundle.parent, watch.container) else idle + 1
+        if idle > 1:
+            raise HostProblem("The container runtime died before the container was made", remedy="run: paas doctor")
+        if time.monotonic() > until:
+            raise HostProblem("conmon does not answer", remedy="run: paas doctor")
     try:
         said = json.loads(text)
     except ValueError:

@@ -47,11 +47,15 @@ class Crun:
 
     def delete(self, container: str) -> None:
         """Kill it if it runs and forget it; fine if it is unknown."""
-        try:
-            run(self.argv("delete", "--force", container))
-        except CommandFailed:
-            if self.knows(container):
-                raise
+        for is_last in (False, True):
+            try:
+                run(self.argv("delete", "--force", container))
+                return
+            except CommandFailed as exc:
+                if not self.knows(container):
+                    return
+                if is_last or exc.status >= 0:  # one that was killed itself is tried once more
+                    raise
 
     def kill(self, container: str, signal: int) -> None:
         """Signal its init."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from paas.engines.embedded import cgroups
+from paas.engines.embedded.attendants import attendants, end_attendant
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import discard, drop_stale_claims
 from paas.engines.embedded.publishing import republish
@@ -53,7 +53,9 @@ def repair(ground: Ground) -> tuple[str, ...]:
 
 def find_orphans(ground: Ground) -> tuple[Orphan, ...]:
     """Return what is left over. Reads only."""
-    finders = (_dead_homes, _half_started, _scenes, _runtime_states, _cgroups, _interfaces, _sockets)
+    finders = (
+        _dead_homes, _removed_volumes, _half_started, _attendants, _runtime_states, _cgroups, _scenes, _interfaces, _sockets,
+    )  # fmt: skip
     return tuple(orphan for find in finders for orphan in find(ground))
 
 
@@ -76,6 +78,13 @@ def _dead_homes(ground: Ground) -> Iterator[Orphan]:
             )
 
 
+def _removed_volumes(ground: Ground) -> Iterator[Orphan]:
+    with contextlib.suppress(FileNotFoundError):
+        for path in ground.paths.volumes.iterdir():
+            if path.name.startswith(".removed-"):
+                yield Orphan(description=f"the rest of volume {path.name}", remove=partial(remove_tree, path))
+
+
 def _half_started(ground: Ground) -> Iterator[Orphan]:
     """Containers that the runtime has made but that nobody recorded as started."""
     for name in ground.crun.known():
@@ -84,6 +93,13 @@ def _half_started(ground: Ground) -> Iterator[Orphan]:
         if record is None or record.is_ephemeral or _is_locked(home) or read_processes(home) is not None:
             continue
         yield Orphan(description=f"the half-made start of container {name}", remove=partial(ground.crun.delete, name))
+
+
+def _attendants(ground: Ground) -> Iterator[Orphan]:
+    for attendant in attendants(ground.paths.containers):
+        if not ground.home(attendant.container).exists():
+            description = f"the {attendant.program} of container {attendant.container}"
+            yield Orphan(description=description, remove=partial(end_attendant, attendant))
 
 
 def _runtime_states(ground: Ground) -> Iterator[Orphan]:
@@ -109,7 +125,7 @@ def _cgroups(ground: Ground) -> Iterator[Orphan]:
             if not ground.home(name).exists():
                 yield Orphan(
                     description=f"the cgroup of container {name}",
-                    remove=partial(_end_cgroup, found, f"{parent}/{tenant}/{name}"),
+                    remove=partial(cgroups.end, found, f"{parent}/{tenant}/{name}"),
                 )
 
 
@@ -140,13 +156,6 @@ def _reconnect(ground: Ground) -> Iterator[str]:
             yield f"made the bridge {network.bridge} again"
         if bridge.join_bridge(veth_name(ground.settings.network_prefix, record.id), network):
             yield f"connected container {record.id} to {network.bridge} again"
-
-
-def _end_cgroup(found: cgroups.Hierarchies, path: str) -> None:
-    for pid in cgroups.members(found, path):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    cgroups.remove(found, path)
 
 
 def _is_locked(home: Path) -> bool:

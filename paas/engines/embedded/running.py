@@ -14,6 +14,7 @@ from pathlib import Path
 from paas.engines import Stdio
 from paas.engines.embedded import cgroups
 from paas.engines.embedded.attach import attached, close_stdin, join_streams, resize
+from paas.engines.embedded.attendants import attendants, end_attendant
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import discard, leave_app, mount_layers, release_claims
@@ -54,7 +55,7 @@ def launch(
         watch = _watch(ground, home, record, is_logged=stdio is None, is_joined=before_start is not None)
         try:
             argv = conmon_argv(ground.conmon, ground.crun, watch)
-            made = create_monitored(argv, stdio, lambda: _move_conmon(ground, home), directory=home / "last")
+            made = create_monitored(argv, watch, stdio, lambda: _move_conmon(ground, home))
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
             if record.has_terminal:
@@ -70,7 +71,7 @@ def launch(
             write_processes(home, processes)
         except BaseException as exc:
             with contextlib.suppress(CommandFailed, OSError):  # a clean-up failure never hides the first failure
-                ground.crun.delete(record.id)
+                _take_back(ground, record)
             if isinstance(exc, CommandFailed):
                 raise HostProblem(f"Container {record.id} could not be started", output=exc.output) from exc
             raise
@@ -161,6 +162,7 @@ def take_away(ground: Ground, record: Record) -> None:
         wait_for_exit(home, _EXIT_FILE_WAIT_S)
     if ground.crun.knows(record.id):
         ground.crun.delete(record.id)
+    cgroups.end(ground.hierarchies, ground.cgroup(record.tenant.number, record.id))
     with contextlib.suppress(OSError):
         (ground.sockets / record.id).unlink(missing_ok=True)
     release_claims(ground, record)
@@ -168,6 +170,15 @@ def take_away(ground: Ground, record: Record) -> None:
     leave_app(ground, record)
     if record.ports:
         republish(ground)
+
+
+def _take_back(ground: Ground, record: Record) -> None:
+    """Undo a start: a runtime whose conmon was killed may still be at work, and one that was killed has left its cgroup."""
+    for attendant in attendants(ground.paths.containers):
+        if attendant.container == record.id:
+            end_attendant(attendant)
+    ground.crun.delete(record.id)
+    cgroups.end(ground.hierarchies, ground.cgroup(record.tenant.number, record.id))
 
 
 def container_of(ground: Ground, record: Record) -> Container:

@@ -8,51 +8,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine_ground import EngineGround
 from harness import wait_until
+from integration.engines.traces import cycle, settled
 from paas.engines import BuildStep
-from paas.engines.embedded import cgroups
-from paas.model.container import ContainerSpec, ContainerStatus, PortMapping
+from paas.model.container import ContainerSpec, ContainerStatus
 from paas.network import bridge
 
 pytestmark = pytest.mark.integration
-
-
-def traces(ground: EngineGround) -> dict[str, object]:
-    """Return all that containers leave on a machine."""
-    prefix, parent = ground.settings.network_prefix, ground.settings.cgroup_parent
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    found = cgroups.hierarchies()
-    return {
-        "mounts": sorted(line for line in mounts if str(ground.paths.run.parent) in line),
-        "interfaces": bridge.interfaces(prefix),
-        "cgroups": {t: cgroups.children(found, f"{parent}/{t}") for t in cgroups.children(found, parent)},
-        "rules": subprocess.run(["nft", "list", "table", "inet", prefix], capture_output=True, text=True).stdout,
-        "files": sorted(str(p) for p in (*ground.paths.containers.glob("**/*"), *(ground.paths.run).glob("*/*"))),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-    }
-
-
-def cycle(ground: EngineGround, number: int) -> None:
-    ports = (PortMapping(host_port=22_990, container_port=5000),) if number % 5 == 0 else ()
-    spec = ContainerSpec(image="busybox", argv=("server",), tenant=ground.tenant(1 + number % 2), ports=ports)
-    container = ground.engine.start(ground.engine.create(spec).id)
-    ground.engine.exec(container.id, ["true"])
-    ground.engine.stop(container.id)
-    ground.engine.remove(container.id)
-
-
-def settled(ground: EngineGround, is_true: Callable[[dict[str, object]], bool]) -> dict[str, object]:
-    """Wait until the kernel has taken network namespaces down, which it does a moment after their last process."""
-    deadline = time.monotonic() + 10
-    while not is_true(found := traces(ground)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 def test_start_stop_remove_over_and_over_leaves_everything_where_it_was(ground: EngineGround) -> None:

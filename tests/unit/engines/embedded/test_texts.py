@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from paas.engines import LogLine
+from paas.engines.embedded.attendants import container_in
 from paas.engines.embedded.cgroups import Hierarchies, parent_for, parse_hierarchies
 from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
 from paas.engines.embedded.crun import Crun
 from paas.engines.embedded.logs import parse_lines, read_log
-from paas.engines.embedded.making import signal_number
 from paas.engines.embedded.publishing import check_ports
 from paas.engines.embedded.rootfs import hosts_file, resolv_conf
 from paas.errors import Conflict, InvalidInput
-from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping
+from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping, signal_number
 
 LOG = b"""\
 2026-11-24T02:21:31.133469536+00:00 stdout F first
@@ -147,3 +147,16 @@ def test_ports_collide_by_number_protocol_and_address(address: str, protocol: st
         return
     with pytest.raises(Conflict, match="holder"):
         check_ports([wanted], [held])
+
+
+@pytest.mark.parametrize(
+    ("words", "container"),
+    [
+        ([b"/usr/bin/conmon", b"--bundle", b"/lib/c/abc", b"--persist-dir", b"/lib/c/abc/last"], "abc"),
+        ([b"crun", b"create", b"--pid-file", b"/lib/c/abc/pid", b"abc"], "abc"),
+        ([b"crun", b"create", b"--bundle", b"/lib/others/abc"], ""),
+        ([b""], ""),
+    ],
+)
+def test_the_container_that_a_process_works_for_stands_on_its_command_line(words, container):
+    assert container_in(words, Path("/lib/c")) == container

@@ -1,0 +1,53 @@
+"""What containers leave on a machine, to compare before and after."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine_ground import EngineGround
+from paas.engines.embedded import cgroups
+from paas.model.container import ContainerSpec, PortMapping
+from paas.network import bridge
+
+
+def traces(ground: EngineGround) -> dict[str, object]:
+    """Return all that containers leave on a machine."""
+    prefix, parent = ground.settings.network_prefix, ground.settings.cgroup_parent
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    found = cgroups.hierarchies()
+    return {
+        "mounts": sorted(line for line in mounts if str(ground.paths.run.parent) in line),
+        "interfaces": bridge.interfaces(prefix),
+        "cgroups": {t: cgroups.children(found, f"{parent}/{t}") for t in cgroups.children(found, parent)},
+        "rules": subprocess.run(["nft", "list", "table", "inet", prefix], capture_output=True, text=True).stdout,
+        "files": sorted(str(p) for p in (*ground.paths.containers.glob("**/*"), *(ground.paths.run).glob("*/*"))),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "processes": processes(ground),
+    }
+
+
+def processes(ground: EngineGround) -> list[str]:
+    """Return the command lines of conmon and the runtime at work for this ground."""
+    found = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(line for line in found if str(ground.paths.run) in line)
+
+
+def cycle(ground: EngineGround, number: int) -> None:
+    """Make, start, use, stop and remove a container; every fifth publishes a port."""
+    ports = (PortMapping(host_port=22_990, container_port=5000),) if number % 5 == 0 else ()
+    spec = ContainerSpec(image="busybox", argv=("server",), tenant=ground.tenant(1 + number % 2), ports=ports)
+    container = ground.engine.start(ground.engine.create(spec).id)
+    ground.engine.exec(container.id, ["true"])
+    ground.engine.stop(container.id)
+    ground.engine.remove(container.id)
+
+
+def settled(ground: EngineGround, is_true: Callable[[dict[str, object]], bool]) -> dict[str, object]:
+    """Wait until the kernel has taken network namespaces down, which it does a moment after their last process."""
+    deadline = time.monotonic() + 10
+    while not is_true(found := traces(ground)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
