@@ -21,6 +21,7 @@ from paas.engines.embedded.streams import passable
 from paas.host.run import kill_group, spawn
 
 _PIECE_BYTES = 4096
+_KILL_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,10 @@ def execute_quietly(
         running = stack.enter_context(spawn(command, stdin=empty, stdout=writing, stderr=writing))
         stack.callback(running.kill)
         output, has_ended = _read_while(running.pid, reading, timeout_s, max_output)
-        if not has_ended:
-            _kill(pid_file)
-        code = running.wait()
-        return (code if has_ended else None), output
+        while not has_ended and running.poll() is None:
+            _kill(pid_file)  # not written yet, perhaps, on a busy machine
+            time.sleep(_KILL_PAUSE_S)
+        return (running.wait() if has_ended else None), output
 
 
 def _read_while(pid: int, reading: int, timeout_s: float, max_bytes: int) -> tuple[str, bool]:

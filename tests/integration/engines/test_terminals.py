@@ -143,7 +143,8 @@ def test_the_input_of_a_detached_container_is_empty(ground: EngineGround) -> Non
 
 
 def test_logs_are_read_followed_and_rotated(ground: EngineGround) -> None:
-    script = "i=0; while [ $i -lt 25 ]; do i=$((i+1)); echo line $i; [ $i = 10 ] && sleep 0.5; done; echo oops >&2"
+    pause = "until [ -e /go ]; do sleep 0.05; done"
+    script = f"i=0; while [ $i -lt 25 ]; do i=$((i+1)); echo line $i; [ $i != 10 ] || {pause}; done; echo oops >&2"
     spec = ContainerSpec(image="busybox", argv=("sh", "-c", script), log_max_bytes=500)
     container = ground.engine.start(ground.engine.create(spec).id)
     followed = ground.engine.logs(container.id, follow=True)
@@ -153,6 +154,7 @@ def test_logs_are_read_followed_and_rotated(ground: EngineGround) -> None:
     while not ground.engine.rotate_logs():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    assert ground.engine.exec(container.id, ["touch", "/go"]) == 0
     rest = [line.text for line in followed]
     assert rest == [*(f"line {n}" for n in range(2, 26)), "oops"]
     assert [line.text for line in ground.engine.logs(container.id, lines=2)] == ["line 25", "oops"]
