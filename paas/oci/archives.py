@@ -114,15 +114,18 @@ def _images_of(archive: Path, scratch: Path, limits: UnpackLimits) -> tuple[_Arc
         raise NotFound(f"There is no file {archive}")
     try:
         documents = _take_layout(archive, scratch / "layout", limits)
+        found: tuple[_Archived, ...] = ()
         if "manifest.json" in documents:
-            return tuple(_docker_images(archive, documents["manifest.json"]))
-        if "index.json" in documents:
-            return tuple(_oci_images(scratch, documents["index.json"]))
+            found = tuple(_docker_images(archive, documents["manifest.json"]))
+        elif "index.json" in documents:
+            found = tuple(_oci_images(scratch, documents["index.json"]))
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         reason = str(exc).partition("\n")[0].rstrip(":")
         raise InvalidInput(f"{archive} is no image archive: {reason}") from exc
     except InvalidInput as exc:
         raise InvalidInput(f"{archive} is no image archive: {exc.message}", remedy=exc.remedy) from exc
+    if found:
+        return found
     raise InvalidInput(f"{archive} is no image archive", remedy="for a root file system use: paas image:import")
 
 
