@@ -19,7 +19,7 @@ from types import FrameType, MappingProxyType
 #: What of our environment the command gets. The server has its own copy of this list and drops the rest.
 FORWARDED = frozenset({
     "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "PAAS_TRACE",
-    "GIT_PROTOCOL",
+    "GIT_PROTOCOL", "SOURCE_DATE_EPOCH",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
 #: Variables of ours that the command line names, for `image:build`; never taken for the command's own environment.

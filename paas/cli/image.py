@@ -1,34 +1,24 @@
-"""`image:*` for administrators: what is in the image store, and ways into and out of it."""
+"""`image:*` for administrators: what is in the image store. Ways into and out of it: imagefiles.py, imagebuild.py."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
 
 from paas.cli.common import format_option, print_json
 from paas.cli.imagebuild import build
+from paas.cli.imagefiles import TRANSFERS
 from paas.cli.readable import readable_size, readable_span, table
 from paas.context import Context
 from paas.deploy.gc import collect, kept_images
-from paas.errors import Conflict, InvalidInput
-from paas.model.env import parse_assignments
-from paas.oci.archives import ArchiveFormat, load_images, save_image
-from paas.oci.layout import import_rootfs_tar
-from paas.oci.limits import UnpackLimits
-from paas.oci.manifest import ImageConfig
+from paas.errors import Conflict, HostProblem
+from paas.oci.listing import ImageSummary
+from paas.oci.manifest import HistoryEntry
 from paas.oci.reference import Reference
-from paas.oci.registry import pull_image, push_image
-from paas.oci.skopeo import Registries
 from paas.oci.store import Image, ImageStore
-
-_STREAM = "-"
+from paas.oci.verify import problems_of
 
 
 @click.command("image:list")
@@ -37,18 +27,17 @@ _STREAM = "-"
 @click.pass_obj
 def list_images(ctx: Context, quiet: bool, style: str) -> None:
     """List the images of this machine, newest first."""
-    store = ImageStore(ctx.paths.images)
-    images = store.images()
+    images = ImageStore(ctx.paths.images).summaries()
     if quiet:
         for image in images:
             ctx.output.plain(image.id)
     elif style == "json":
-        print_json(ctx.output, [_described(store, image) for image in images])
+        print_json(ctx.output, [_summarised(image) for image in images])
     else:
         rows = [
-            (reference, image.short_id, f"{readable_span(ctx.now() - image.created_at)} ago", readable_size(_size(store, image)))
+            (reference, image.short_id, f"{readable_span(ctx.now() - image.created_at)} ago", readable_size(image.size))
             for image in images
-            for reference in store.references(image.id) or ("<none>",)
+            for reference in image.references or ("<none>",)
         ]
         for line in table(("REFERENCE", "IMAGE ID", "CREATED", "SIZE"), rows):
             ctx.output.plain(line)
@@ -93,130 +82,107 @@ def inspect(ctx: Context, images: Sequence[str]) -> None:
 
 @click.command("image:history")
 @click.argument("image")
+@format_option
 @click.pass_obj
-def history(ctx: Context, image: str) -> None:
+def history(ctx: Context, image: str, style: str) -> None:
     """Show how an image came to be, the last step first."""
     store = ImageStore(ctx.paths.images)
-    found = store.image(image)
-    layers = list(reversed(found.layers))
-    rows = []
-    for entry in reversed(found.config.history):
-        layer = layers.pop(0) if layers and not entry.is_empty_layer else ""
-        age = f"{readable_span(ctx.now() - entry.created_at)} ago" if entry.created_at else ""
-        rows.append((layer[:12], age, readable_size(store.layer_size(layer)) if layer else "0 B", entry.created_by))
-    rows += [(layer[:12], "", readable_size(store.layer_size(layer)), "") for layer in layers]
+    steps = _steps(store, store.image(image))
+    if style == "json":
+        print_json(ctx.output, [{**step, "created": _date(float(str(step["created"])))} for step in steps])
+        return
+    rows = [
+        (
+            str(step["layer"])[:12],
+            f"{readable_span(ctx.now() - float(str(step['created'])))} ago" if step["created"] else "",
+            readable_size(int(str(step["size"]))),
+            str(step["created_by"]),
+        )
+        for step in steps
+    ]
     for line in table(("LAYER", "CREATED", "SIZE", "CREATED BY"), rows):
         ctx.output.plain(line)
 
 
+def _steps(store: ImageStore, image: Image) -> list[dict[str, object]]:
+    """Return the history's steps, the last first, each with the layer that it made, if it made one."""
+    layers = list(reversed(image.layers))
+    made = [(e, layers.pop(0) if layers and not e.is_empty_layer else "") for e in reversed(image.config.history)]
+    made += [(HistoryEntry(), layer) for layer in layers]
+    return [
+        {
+            "layer": layer, "created": entry.created_at, "size": store.layer_size(layer) if layer else 0,
+            "created_by": entry.created_by, "comment": entry.comment,
+        }
+        for entry, layer in made
+    ]  # fmt: skip
+
+
 @click.command("image:prune")
 @click.option("--cache", "with_cache", is_flag=True, help="drop the whole step cache of builds, whatever its size")
+@format_option
 @click.pass_obj
-def prune(ctx: Context, with_cache: bool) -> None:
+def prune(ctx: Context, with_cache: bool, style: str) -> None:
     """Remove images that nothing needs, their layers, and of the step cache what is more than build-cache-mb."""
-    for image_id in collect(ctx):
-        ctx.output.plain(f"Removed: {image_id}")
+    removed = collect(ctx)
     if with_cache:
         store = ImageStore(ctx.paths.images)
-        store.prune(keep=[image.id for image in store.images()], grace_s=0, cache_bytes=0, cache_grace_s=0)
-
-
-@click.command("image:import")
-@click.argument("tar", metavar="FILE|-")
-@click.argument("reference", default="")
-@click.option("--env", "env", multiple=True, metavar="KEY=VALUE")
-@click.option("--entrypoint", multiple=True, metavar="ARGUMENT", help="once for each argument")
-@click.option("--cmd", multiple=True, metavar="ARGUMENT", help="once for each argument")
-@click.option("--workdir", default="")
-@click.option("--user", default="")
-@click.option("--expose", multiple=True, metavar="PORT[/PROTOCOL]")
-@click.pass_obj
-def import_rootfs(
-    ctx: Context, tar: str, reference: str, env: Sequence[str], entrypoint: Sequence[str], cmd: Sequence[str],
-    workdir: str, user: str, expose: Sequence[str],
-) -> None:  # fmt: skip
-    """Make an image of a root file system in a tar (plain or compressed)."""
-    config = ImageConfig(
-        env=tuple(parse_assignments(env).items()),
-        entrypoint=tuple(entrypoint),
-        cmd=tuple(cmd),
-        workdir=workdir,
-        user=user,
-        exposed_ports=tuple(port if "/" in port else f"{port}/tcp" for port in expose),
-    )
-    with _input_file(tar, ctx.paths.work) as file:
-        image = import_rootfs_tar(
-            ImageStore(ctx.paths.images), file, reference=reference, config=config, limits=UnpackLimits.of(ctx.settings)
-        )
-    ctx.output.plain(image.id)
-
-
-@click.command("image:load")
-@click.argument("archive", metavar="FILE|-")
-@click.pass_obj
-def load(ctx: Context, archive: str) -> None:
-    """Take the images of a `docker save` archive or an OCI archive."""
-    store = ImageStore(ctx.paths.images)
-    with _input_file(archive, ctx.paths.work) as file:
-        for image in load_images(store, file, registries=_registries(ctx), on_line=ctx.output.detail):
-            ctx.output.plain(f"Loaded: {', '.join(store.references(image.id)) or image.id}")
-
-
-@click.command("image:save")
-@click.argument("image")
-@click.argument("archive", metavar="FILE|-")
-@click.option("--format", "kind", type=click.Choice([str(k) for k in ArchiveFormat]), default=str(ArchiveFormat.DOCKER))
-@click.pass_obj
-def save(ctx: Context, image: str, archive: str, kind: str) -> None:
-    """Write an image as an archive that `docker load` reads."""
-    store = ImageStore(ctx.paths.images)
-    if archive != _STREAM:
-        save_image(store, image, Path(archive), kind=ArchiveFormat(kind), on_line=ctx.output.detail)
+        store.prune(keep=store.image_ids(), grace_s=0, cache_bytes=0, cache_grace_s=0)
+    if style == "json":
+        print_json(ctx.output, {"removed": removed})
         return
-    if sys.stdout.isatty():
-        raise InvalidInput("An archive is not written to a terminal", remedy=f"paas image:save {image} image.tar")
-    with _scratch_file(ctx.paths.work) as file:
-        save_image(store, image, file, kind=ArchiveFormat(kind))
-        with file.open("rb") as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer)
+    for image_id in removed:
+        ctx.output.plain(f"Removed: {image_id}")
 
 
-@click.command("image:pull")
-@click.argument("reference")
+@click.command("image:verify")
+@click.argument("images", nargs=-1, metavar="[IMAGE...]")
+@format_option
 @click.pass_obj
-def pull(ctx: Context, reference: str) -> None:
-    """Fetch an image from its registry."""
-    image = pull_image(ImageStore(ctx.paths.images), reference, registries=_registries(ctx), on_line=ctx.output.detail)
-    ctx.output.plain(image.id)
-
-
-@click.command("image:push")
-@click.argument("image")
-@click.argument("reference", default="")
-@click.pass_obj
-def push(ctx: Context, image: str, reference: str) -> None:
-    """Send an image to a registry, by default under its own name."""
+def verify(ctx: Context, images: Sequence[str], style: str) -> None:
+    """Check that images (all unless some are named) are whole, and their files what they were."""
     store = ImageStore(ctx.paths.images)
-    push_image(store, image, reference or image, registries=_registries(ctx), on_line=ctx.output.detail)
+    ids = [store.image(name).id for name in images] or store.image_ids()
+    found = {image_id: _problems(store, image_id) for image_id in ids}
+    damaged = [image_id for image_id, problems in found.items() if problems]
+    if style == "json":
+        print_json(ctx.output, [{"id": image_id, "problems": problems} for image_id, problems in found.items()])
+    else:
+        for image_id, problems in found.items():
+            name = " ".join(store.references(image_id)) or "<none>"
+            ctx.output.plain(f"{'DAMAGED' if problems else 'ok':<8} {image_id[:12]}  {name}")
+            for problem in problems:
+                ctx.output.plain(f"{'':<22} {problem}")
+    if damaged:
+        count = f"{len(damaged)} image{'s are' if len(damaged) > 1 else ' is'} damaged"
+        raise HostProblem(count, remedy="remove and pull, load or build again: paas image:rm " + damaged[0][:12])
 
 
-def _registries(ctx: Context) -> Registries:
-    return Registries.of(ctx.paths, ctx.settings)
+def _problems(store: ImageStore, image_id: str) -> tuple[str, ...]:
+    image = store.find_image(image_id)
+    return problems_of(store, image) if image is not None else ("its record cannot be read",)
+
+
+def _summarised(image: ImageSummary) -> dict[str, object]:
+    return {
+        "id": image.id, "references": image.references, "created": _date(image.created_at), "size": image.size,
+        "layers": image.layers,
+    }  # fmt: skip
 
 
 def _described(store: ImageStore, image: Image) -> dict[str, object]:
     return {
         "id": image.id,
         "references": store.references(image.id),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(image.created_at)),
-        "size": _size(store, image),
+        "created": _date(image.created_at),
+        "size": sum(store.layer_size(layer) for layer in image.layers),
         "layers": [{"id": i, "size": store.layer_size(i), "path": str(store.layer_dir(i))} for i in image.layers],
-        **image.config.to_oci(),
+        **{key: value for key, value in image.config.to_oci().items() if key != "created"},
     }
 
 
-def _size(store: ImageStore, image: Image) -> int:
-    return sum(store.layer_size(layer) for layer in image.layers)
+def _date(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
 
 
 def _refuse_used(ctx: Context, image: Image) -> None:
@@ -233,25 +199,6 @@ def _refuse_used(ctx: Context, image: Image) -> None:
         )
 
 
-@contextlib.contextmanager
-def _input_file(name: str, work: Path) -> Iterator[Path]:
-    """Give the file called `name`, or one with what stands on standard input."""
-    if name != _STREAM:
-        yield Path(name)
-        return
-    with _scratch_file(work) as file:
-        with file.open("wb") as stream:
-            shutil.copyfileobj(sys.stdin.buffer, stream)
-        yield file
-
-
-@contextlib.contextmanager
-def _scratch_file(work: Path) -> Iterator[Path]:
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as directory:
-        yield Path(directory) / "archive"
-
-
 COMMANDS: tuple[click.Command, ...] = (
-    list_images, build, tag, remove, inspect, history, prune, import_rootfs, load, save, pull, push,
+    list_images, build, tag, remove, inspect, history, prune, verify, *TRANSFERS,
 )  # fmt: skip

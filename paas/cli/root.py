@@ -22,7 +22,7 @@ from paas.output import Output
 
 #: Modules of this package that hold no commands.
 _PLUMBING = frozenset({
-    "allapps", "buildwords", "client", "common", "imagebuild", "main", "root", "properties", "readable", "words",
+    "allapps", "buildwords", "client", "common", "imagebuild", "imagefiles", "main", "root", "properties", "readable", "words",
 })  # fmt: skip
 #: Modules whose commands belong to no topic of the module's name.
 _TOPICLESS = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import build, release, rollout
+from paas.deploy.publish import publish
 from paas.deploy.pushes import newest_wins, push_turn
 from paas.deploy.queue import deploy_turn, refuse_locked
 from paas.deploy.record import recorded
@@ -77,6 +78,7 @@ def deploy_source(
     with recorded(ctx, app, BuildKind.BUILD, cause=cause, revision=source.revision) as deploy:
         built = build.build_source(ctx, app, source, deploy)
         new = release.create_release(ctx, app, built, cause=cause)
+        publish(ctx, app, new)
         rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built), afterwards=afterwards)
         return rollout.follow_up(ctx, app, new)
 

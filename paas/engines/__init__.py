@@ -199,6 +199,11 @@ class Engine(Protocol):
     def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove images that no reference, container or `keep` (ids) names, and layers that nothing uses; name those gone."""
 
+    def push_image(
+        self, image: str, reference: str, *, app: str = "", on_line: Callable[[str], None] | None = None
+    ) -> None:
+        """Send an image to the registry that the reference names, with the app's logins. Raises NotFound, HostProblem."""
+
     def flush(self) -> None:
         """Write images to the disk: a power cut after this loses none of them."""
 

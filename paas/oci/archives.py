@@ -88,11 +88,11 @@ def save_image(
             f"oci:{scratch / 'image'}", f"{kind}:{target}{suffix}", f"Could not save {image}",
             registries=registries, scratch=scratch, on_line=on_line,
         )  # fmt: skip
-        _put_in_place(target, archive)
+        put_in_place(target, archive)
 
 
-def _put_in_place(made: Path, wanted: Path) -> None:
-    """Move a finished file to where it is wanted, which may be another disk, or a device."""
+def put_in_place(made: Path, wanted: Path) -> None:
+    """Move a finished file to where it is wanted, which may be another disk, or a device. Raises HostProblem."""
     temporary = wanted.with_name(f".{wanted.name}.{os.getpid()}")
     try:
         if wanted.exists() and not wanted.is_file():

@@ -39,7 +39,7 @@ _BEHIND = 8
 MORE_ROOM = "if you trust it, raise image-max-mb or image-max-files in paas.toml"
 
 #: What tarfile may read into memory for one member: long names, attributes, the map of a sparse file.
-_MAX_HEADER_BYTES = 4 << 20
+_MAX_HEADER_BYTES = 2 << 20
 
 _Read = Callable[[int], bytes | memoryview]
 

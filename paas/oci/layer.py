@@ -142,10 +142,23 @@ def _members(path: str, name: str, seen: dict[tuple[int, int], str]) -> Iterator
         return
     if base.startswith(WHITEOUT_PREFIX):
         raise HostProblem(f"The file {name} cannot be in an image layer: names that begin with .wh. mean deletions there")
-    member = _member(path, name, found, seen)
+    member = plain_member(path, name, seen)
     if member is None:
         return
-    attributes = {} if member.islnk() else read_xattrs(path)
+    yield member
+    if member.isdir() and read_xattrs(path).get(OPAQUE_XATTR) == b"y":
+        yield _marker(f"{name}/{OPAQUE_MARKER}")
+
+
+def plain_member(path: str, name: str, seen: dict[tuple[int, int], str]) -> tarfile.TarInfo | None:
+    """Return the tar member of one file with its attributes, None for a socket. `seen` remembers hard links.
+
+    Raises HostProblem for what no tar can hold.
+    """
+    member = _member(path, name, os.lstat(path), seen)
+    if member is None or member.islnk():
+        return member
+    attributes = read_xattrs(path)
     if any(foreign in attributes for foreign in _FOREIGN_XATTRS):
         raise HostProblem(f"{name} was written by an overlay with redirect_dir or metacopy, which no tar can hold")
     member.pax_headers = {
@@ -153,9 +166,7 @@ def _members(path: str, name: str, seen: dict[tuple[int, int], str]) -> Iterator
         for key, value in attributes.items()
         if is_portable_xattr(key)
     }
-    yield member
-    if member.isdir() and attributes.get(OPAQUE_XATTR) == b"y":
-        yield _marker(f"{name}/{OPAQUE_MARKER}")
+    return member
 
 
 def _member(

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paas.errors import NotFound
-from paas.host.files import atomic_write, disk_problem, remove_tree
+from paas.host.files import disk_problem, remove_tree
 from paas.oci.claims import claimed_directory, claimed_file, is_abandoned
 from paas.oci.leftovers import LINK_LENGTH, Leftover, entries, find_leftovers
 
@@ -123,9 +123,16 @@ class LayerStore:
         """Return what is known under `name` about a layer; `compute` it the first time."""
         file = self._facts / f"{layer_id}.{name}"
         with contextlib.suppress(FileNotFoundError):
-            return file.read_text()
+            if known := file.read_text():  # empty after a power cut: it is not worth an fsync
+                return known
         value = compute()
-        atomic_write(file, value, mode=0o600)
+        temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+        try:
+            temporary.write_text(value)
+            temporary.rename(file)
+        except OSError as exc:
+            temporary.unlink(missing_ok=True)
+            raise disk_problem(exc, file) from exc
         return value
 
     @contextlib.contextmanager
@@ -200,7 +207,7 @@ class LayerStore:
             doomed += [i for i in self._beyond(cached, used, cache_bytes) if used[i] < unused_since]
         for layer_id in doomed:
             key = self._key_of(layer_id)
-            if key is None or modified(key) <= used[layer_id]:  # not found by a build in this moment
+            if key is None or modified(key) <= used.get(layer_id, 0):  # not found by a build in this moment
                 self._detach_layer(layer_id)
         return tuple(doomed)
 

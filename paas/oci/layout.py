@@ -26,6 +26,7 @@ from paas.oci.limits import DEFAULT_LIMITS, NOTHING, UnpackLimits
 from paas.oci.manifest import ImageConfig
 from paas.oci.store import Image, ImageStore
 from paas.oci.unpack import unpack_layer
+from paas.oci.verify import note_digest
 
 _MEDIA_TYPE = "application/vnd.oci.image.{}"
 #: What a manifest may call its configuration; others are no container images (charts, signatures, ...).
@@ -182,6 +183,8 @@ def _write_layer(store: ImageStore, layer_id: str, blobs: Path, newest: float | 
     with temporary.open("wb") as stream:
         packed = pack_layer(store.layer_dir(layer_id), stream, newest=newest)
     temporary.rename(blobs / packed.diff_id.hex)
+    if newest is None:
+        note_digest(store, layer_id, packed.diff_id)
     return {"mediaType": _MEDIA_TYPE.format("layer.v1.tar"), "digest": str(packed.diff_id), "size": packed.size}
 
 

@@ -52,7 +52,7 @@ def _abandoned(directory: Path) -> Iterator[Path]:
 
 
 def _stale_files(root: Path) -> Iterator[Path]:
-    for name in ("images", "tags", "keys", "facts"):
+    for name in ("", "images", "tags", "keys", "facts"):
         with contextlib.suppress(FileNotFoundError):
             yield from (path for path in (root / name).iterdir() if path.name.startswith(".") and is_stale(path))
 

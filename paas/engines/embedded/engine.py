@@ -32,6 +32,8 @@ from paas.engines.embedded.volumes import create_volume, remove_volume, volume_n
 from paas.errors import Conflict, InvalidInput, NotFound
 from paas.model.container import LABEL_APP, Container, ContainerSpec, ContainerStatus, Limits, Tenant
 from paas.network import bridge
+from paas.oci.registry import push_image
+from paas.oci.skopeo import Registries, ignore_line
 from paas.paths import Paths
 from paas.settings import Settings
 
@@ -232,6 +234,13 @@ class EmbeddedEngine:
         """Remove images that no reference, no container and not `keep` names, and layers that nothing uses."""
         used = {container.image for container in self.list()}
         return self._ground.images.prune({*keep, *used}, cache_bytes=self._ground.settings.build_cache_mb << 20)
+
+    def push_image(
+        self, image: str, reference: str, *, app: str = "", on_line: Callable[[str], None] | None = None
+    ) -> None:
+        """Send an image to the registry that the reference names, with the app's logins."""
+        registries = Registries.of(self._ground.paths, self._ground.settings, app=app)
+        push_image(self._ground.images, image, reference, registries=registries, on_line=on_line or ignore_line)
 
     def flush(self) -> None:
         """Write images to the disk."""

@@ -55,6 +55,7 @@ def find_orphans(ground: Ground) -> tuple[Orphan, ...]:
     """Return what is left over. Reads only."""
     finders = (
         _dead_homes, _removed_volumes, _half_started, _attendants, _runtime_states, _cgroups, _scenes, _interfaces, _sockets,
+        _image_store,
     )  # fmt: skip
     return tuple(orphan for find in finders for orphan in find(ground))
 
@@ -142,6 +143,10 @@ def _sockets(ground: Ground) -> Iterator[Orphan]:
         if not ground.home(name).exists():
             path = ground.sockets / name
             yield Orphan(description=f"the attach socket of container {name}", remove=partial(remove_tree, path))
+
+
+def _image_store(ground: Ground) -> Iterator[Orphan]:
+    return (Orphan(description=left.description, remove=left.remove) for left in ground.images.leftovers())
 
 
 def _reconnect(ground: Ground) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import stat
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ class Containers:
         return tuple(self.all)
 
     def prune_images(self, keep: Any) -> tuple[str, ...]:
-        return self.store.prune(keep=keep)
+        return self.store.prune(keep={*keep, *(container.image for container in self.all)})
 
     def add(self, image: str) -> None:
         self.all.append(
@@ -96,7 +98,8 @@ def test_json_says_all_about_an_image(cli: Cli, image: Image) -> None:
     (said,) = json.loads(cli("image:inspect", "shop:v1"))
     assert (said["id"], said["references"], said["config"]) == (image.id, ["shop:v1"], {"Cmd": ["run"]})
     assert Path(said["layers"][0]["path"], "file").read_text() == "x" * 5000
-    assert json.loads(cli("image:list", "--format", "json")) == [said]
+    (listed,) = json.loads(cli("image:list", "--format", "json"))
+    assert listed == {**{key: said[key] for key in ("id", "references", "created", "size")}, "layers": [*image.layers]}
 
 
 def test_an_unknown_image_has_the_exit_code_of_missing_things(cli: Cli) -> None:
@@ -141,6 +144,75 @@ def test_prune_with_the_cache_leaves_only_what_images_need(cli: Cli, image: Imag
     assert cli.store.find_layer("a step")
     cli("image:prune", "--cache")
     assert cli.store.layers() == image.layers
+
+
+def test_an_image_that_was_changed_is_told(cli: Cli, image: Image) -> None:
+    assert cli("image:verify").split() == ["ok", image.short_id, "shop:v1"]
+    (cli.store.layer_dir(image.layers[0]) / "file").write_text("y" * 5000)
+    assert cli.fail("image:verify", "shop:v1") == 80
+    (said,) = json.loads(cli.out.getvalue()) if cli.fail("image:verify", "--format", "json") else ()
+    assert said["id"] == image.id and "was changed" in said["problems"][0]
+    (cli.store.root / "images" / f"{image.id}.json").write_text("{")
+    assert cli.fail("image:verify") == 80
+    assert "its record cannot be read" in cli.out.getvalue()
+
+
+def test_an_exported_root_file_system_is_what_a_container_would_see(cli: Cli, image: Image, tmp_path: Path) -> None:
+    with cli.store.new_layer() as layer:
+        (layer.diff / "dir").mkdir()
+        for name in ("one", "two"):
+            (layer.diff / "dir" / name).write_text(name)
+        (layer.diff / "hard").hardlink_to(layer.diff / "dir" / "one")
+        middle = layer.commit()
+    with cli.store.new_layer() as layer:
+        (layer.diff / "dir").mkdir(mode=0o700)
+        os.mknod(layer.diff / "dir" / "two", stat.S_IFCHR, os.makedev(0, 0))
+        os.mknod(layer.diff / "file", stat.S_IFCHR, os.makedev(0, 0))
+        top = layer.commit()
+    flat = cli.store.create_image(ImageConfig(), [*image.layers, middle, top], reference="flat")
+    cli("image:export", "flat", str(tmp_path / "flat.tar"))
+    with tarfile.open(tmp_path / "flat.tar") as tar:
+        assert {member.name: member.mode for member in tar} == {"dir": 0o700, "dir/one": 0o644, "hard": 0o644}
+        assert tar.getmember("hard").linkname == "dir/one"
+    cli("image:import", str(tmp_path / "flat.tar"), "again")
+    (layer_id,) = cli.store.image("again").layers
+    assert sorted(path.name for path in cli.store.layer_dir(layer_id).rglob("*")) == ["dir", "hard", "one"]
+    assert flat.id != cli.store.image("again").id
+
+
+def test_what_a_release_that_may_be_rolled_back_to_needs_is_never_removed(cli: Cli) -> None:
+    """Images without a tag, older than any grace, of releases of every kind."""
+    state, keep = cli.ctx.state, cli.ctx.settings.releases_keep
+    state.apps.create("shop", 0)
+    images = [lone_image(cli, f"{number}") for number in range(keep + 4)]
+    for version, image in enumerate(images, 1):
+        build = state.builds.start("shop", "me", "git push", "", 0)
+        state.releases.append(
+            app="shop", build_id=build.id, image=image, processes=(), ports=(), config={}, formation={}, actor="me",
+            cause="git push", now=0,
+        )  # fmt: skip
+        state.releases.promote("shop", version, 0)
+    state.releases.promote("shop", 1, 0)
+    stray = lone_image(cli, "stray")
+    in_use = lone_image(cli, "in use")
+    cli.engine.add(in_use)
+    for directory in ("images", "layers"):
+        for path in (cli.store.root / directory).iterdir():
+            os.utime(path, (0, 0))
+    removed = set(cli("image:prune").split()) - {"Removed:"}
+    kept = {image.id for image in cli.store.images()}
+    assert stray in removed and in_use in kept
+    assert {images[0], *images[-keep:]} <= kept, "the current release and the newest that served"
+    assert all(cli.store.has_layer(layer) for image in cli.store.images() for layer in image.layers)
+    for image in (images[0], images[-1]):
+        assert cli.fail("image:rm", image) == 1
+
+
+def lone_image(cli: Cli, content: str) -> str:
+    with cli.store.new_layer() as layer:
+        (layer.diff / "file").write_text(content)
+        layer_id = layer.commit()
+    return cli.store.create_image(ImageConfig(), [layer_id]).id
 
 
 def test_history_is_told_from_the_last_step(cli: Cli, image: Image) -> None:
