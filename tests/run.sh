@@ -14,6 +14,7 @@ readonly PACKAGES=(
     openssh-server chromium chromium-driver wrk shellcheck
     busybox-static gcc libc6-dev         # the image and the web server of tests/engine_ground.py
     iptables e2fsprogs procps            # another firewall beside ours, a disk to fill, who runs
+    docker-registry podman               # a private registry, and another tool to run our images
 )
 exec </dev/null
 

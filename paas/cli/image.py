@@ -59,7 +59,11 @@ def remove(ctx: Context, images: Sequence[str]) -> None:
     """Remove images; one with several references only loses the one that is given."""
     store = ImageStore(ctx.paths.images)
     for name in images:
-        image = store.image(name)
+        image = store.find_image(name)
+        if image is None:  # or its record is damaged
+            store.remove(name)
+            ctx.output.plain(f"Removed: {name}")
+            continue
         references = store.references(image.id)
         if len(references) > 1 and not image.id.startswith(name.removeprefix("sha256:")):
             store.untag(name)

@@ -90,7 +90,7 @@ class ImageStore(LayerStore):
         """Return an image by id, reference, or unique prefix of an id. Raises NotFound, InvalidInput when ambiguous."""
         found = self._read_image(self._resolve(name))
         if found is None:
-            raise NotFound(f"There is no image '{name}'", remedy="list them with: paas image:list")
+            raise _no_image(name)
         return found
 
     def is_record_sound(self, image_id: str) -> bool:
@@ -129,7 +129,7 @@ class ImageStore(LayerStore):
         try:
             self._tag_file(Reference.parse(reference)).unlink()
         except FileNotFoundError:
-            raise NotFound(f"There is no image '{reference}'", remedy="list them with: paas image:list") from None
+            raise _no_image(reference) from None
 
     def tags(self) -> dict[str, str]:
         """Return familiar reference -> image id."""
@@ -141,7 +141,9 @@ class ImageStore(LayerStore):
 
     def remove(self, image: str) -> None:
         """Remove an image (any name of it) with all its references; `prune` frees its layers. Raises NotFound."""
-        image_id = self.image(image).id
+        image_id = self._resolve(image)
+        if image_id not in self.image_ids():  # not `image`: a damaged record is removed, too
+            raise _no_image(image)
         for reference in self.references(image_id):
             self._tag_file(Reference.parse(reference)).unlink(missing_ok=True)
         self._image_file(image_id).unlink(missing_ok=True)
@@ -251,3 +253,7 @@ class ImageStore(LayerStore):
 
 def _id_of(body: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _no_image(name: str) -> NotFound:
+    return NotFound(f"There is no image '{name}'", remedy="list them with: paas image:list")

@@ -68,6 +68,7 @@ class Cli:
 
     def fail(self, *argv: str) -> int:
         """Run a command that must fail; return its exit code."""
+        self.out.truncate(self.out.seek(0))
         code = root.run(argv, self.ctx)
         assert code != 0
         return code
@@ -150,11 +151,14 @@ def test_an_image_that_was_changed_is_told(cli: Cli, image: Image) -> None:
     assert cli("image:verify").split() == ["ok", image.short_id, "shop:v1"]
     (cli.store.layer_dir(image.layers[0]) / "file").write_text("y" * 5000)
     assert cli.fail("image:verify", "shop:v1") == 80
-    (said,) = json.loads(cli.out.getvalue()) if cli.fail("image:verify", "--format", "json") else ()
+    assert cli.fail("image:verify", "--format", "json") == 80
+    (said,) = json.loads(cli.out.getvalue())
     assert said["id"] == image.id and "was changed" in said["problems"][0]
     (cli.store.root / "images" / f"{image.id}.json").write_text("{")
     assert cli.fail("image:verify") == 80
     assert "its record cannot be read" in cli.out.getvalue()
+    cli("image:rm", image.short_id)
+    assert cli.store.image_ids() == () and cli.store.tags() == {}
 
 
 def test_an_exported_root_file_system_is_what_a_container_would_see(cli: Cli, image: Image, tmp_path: Path) -> None:
