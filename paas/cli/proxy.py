@@ -16,7 +16,7 @@ from paas.model.route import DEFAULT_CONTAINER_PORT, Backend, parse_path
 @click.argument("app")
 @click.argument("process")
 @click.argument("path")
-@click.option("--port", type=click.IntRange(1, 65535), default=0, help="container port it listens on, its $PORT unless given")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="container port it listens on; the usual one unless given")
 @click.option("--strip-prefix", is_flag=True, help="the process does not see the path")
 @click.pass_obj
 def route(ctx: Context, app: str, process: str, path: str, port: int, strip_prefix: bool) -> None:

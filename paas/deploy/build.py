@@ -13,6 +13,7 @@ from paas.deploy.limits import build_limits
 from paas.errors import BuildFailed, InvalidFile
 from paas.model.app import App
 from paas.model.appjson import NO_APP_JSON, AppJson, parse_app_json
+from paas.model.checksfile import with_checks
 from paas.model.process import ProcessType, parse_procfile
 from paas.model.release import Build, BuildResult
 from paas.model.source import Source
@@ -27,6 +28,7 @@ def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build
     source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
     procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
     app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
+    app_json = with_checks(app_json, _read_text(source.tree / "CHECKS") or "")
     added_config = wanted_config(ctx, app, app_json)
     builder = pick_builder(ctx, source.tree, _selected(properties))
     builder.validate(source.tree)

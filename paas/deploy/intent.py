@@ -33,6 +33,7 @@ def deployment_for(
         properties={**_live(ctx.state.properties.merged(owner)), **release.properties},
         only=only,
         at_once=at_once,
+        host=next((domain.removeprefix("*.") for domain in vhost.domains), app.name),
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from paas.context import Context
@@ -12,15 +10,11 @@ from paas.deploy import routing
 from paas.deploy.change import change_release
 from paas.deploy.intent import deployed_release, deployment_for, formation_of
 from paas.deploy.queue import app_turn
-from paas.deploy.rollout import reconcile, switch_to
-from paas.errors import Conflict, InvalidInput, NotFound
+from paas.deploy.rollout import reconcile, stop_containers, switch_to
+from paas.errors import Conflict, InvalidInput
 from paas.model.app import App
-from paas.model.container import Container
 from paas.model.process import RELEASE, ProcessId, parse_process
 from paas.model.release import Release, config_diff, frozen_properties
-
-#: So many containers are told to stop at once: each may take as long as it likes within its timeout.
-STOP_AT_ONCE = 50
 
 
 def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[str, int]:
@@ -86,18 +80,6 @@ def stop(ctx: Context, app_name: str) -> None:
         routing.switch(ctx, app, release, (), {})
         stop_containers(ctx, ctx.scheduler.obsolete(None, app))
         ctx.state.events.record(app.name, ctx.identity.name, "ps:stop", "", ctx.now())
-
-
-def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
-    """Stop and remove containers: SIGTERM to all, SIGKILL to those that do not end in time."""
-
-    def end(container: Container) -> None:
-        with contextlib.suppress(NotFound):  # the supervisor was retiring it already
-            ctx.engine.remove(ctx.engine.stop(container.id).id)
-
-    if containers:
-        with ThreadPoolExecutor(max_workers=min(len(containers), STOP_AT_ONCE), thread_name_prefix="stop") as pool:
-            list(pool.map(end, containers))
 
 
 def start_app(ctx: Context, app_name: str, *, at_once: int = 0) -> None:

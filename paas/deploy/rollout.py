@@ -6,7 +6,9 @@ record is undone by `reconcile` (the old containers still run), what dies after 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from paas.context import Context
@@ -14,13 +16,16 @@ from paas.deploy import hooks, routing, scripts
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
 from paas.deploy.record import mark_failed, note_live
-from paas.errors import PaasError, TaskFailed
+from paas.errors import NotFound, PaasError, TaskFailed
 from paas.host.process import uninterrupted
 from paas.model.app import App
 from paas.model.container import Container, process_of
 from paas.model.process import ProcessId
 from paas.model.release import Release
-from paas.schedulers import Deployment
+from paas.schedulers import CheckMode, Deployment
+
+#: So many containers are told to stop at once: each may take as long as it likes within its timeout.
+STOP_AT_ONCE = 50
 
 
 def roll_out(ctx: Context, app: App, release: Release, *, on_live: Callable[[], None] | None = None) -> Release:
@@ -75,7 +80,62 @@ def follow_up(ctx: Context, app: App, release: Release) -> Release:
 
 
 def switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
-    """Start and probe what is missing, then move the routes. On failure only new containers go."""
+    """Start and probe what is missing, then move the routes. On failure only new containers go.
+
+    Of types whose checks are disabled the old containers stop first; on failure they are started anew.
+    """
+    is_interrupted = _stop_first(ctx, deployment)
+    try:
+        return _switch_to(ctx, deployment)
+    except BaseException:
+        if is_interrupted:
+            _bring_back(ctx, deployment.app.name)
+        raise
+
+
+def _stop_first(ctx: Context, deployment: Deployment) -> bool:
+    """Stop the containers that new ones replace, of types that may not run twice; say whether there were any."""
+    old = [
+        container for container in ctx.scheduler.obsolete(deployment, deployment.app)
+        if container.is_running and deployment.check_mode(process_of(container).type) is CheckMode.DISABLED
+    ]  # fmt: skip
+    if not old:
+        return False
+    ctx.output.step(f"Stopping {', '.join(sorted({str(process_of(c)) for c in old}))} first: checks are disabled")
+    present = current_deployment(ctx, deployment.app)
+    if present is not None:
+        gone = {container.id for container in old}
+        left = [container for container in ctx.scheduler.serving(present) if container.id not in gone]
+        routing.switch(ctx, present.app, present.release, left, present.formation)
+    stop_containers(ctx, old)
+    return True
+
+
+def _bring_back(ctx: Context, app_name: str) -> None:
+    """Start again what was stopped for something that then failed. What cannot be done now, the supervisor tries later."""
+    present = current_deployment(ctx, ctx.state.apps.get(app_name))
+    if present is None:
+        return
+    ctx.output.step(f"Starting v{present.release.version} again")
+    try:
+        _switch_to(ctx, present)
+    except PaasError as exc:
+        ctx.output.warn(exc.message)
+
+
+def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
+    """Stop and remove containers: SIGTERM to all, SIGKILL to those that do not end in time."""
+
+    def end(container: Container) -> None:
+        with contextlib.suppress(NotFound):  # the supervisor was retiring it already
+            ctx.engine.remove(ctx.engine.stop(container.id).id)
+
+    if containers:
+        with ThreadPoolExecutor(max_workers=min(len(containers), STOP_AT_ONCE), thread_name_prefix="stop") as pool:
+            list(pool.map(end, containers))
+
+
+def _switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
     before = {c.id for c in ctx.scheduler.serving(deployment)}
     serving = ctx.scheduler.start(deployment, ctx.output)
     try:
@@ -95,7 +155,10 @@ def start_serving(ctx: Context, deployment: Deployment) -> tuple[Container, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A process that should run and does not. `exit_code` is that of its last container, None if there is none."""
+    """A process that should run and does not.
+
+    `exit_code` is that of its last container; None if there is none, or it was told to stop: then it did not end by itself.
+    """
 
     process: ProcessId
     exit_code: int | None
@@ -107,8 +170,9 @@ def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
     if deployment is None:
         return ()
     running = _running(ctx, deployment)
+    retired = ctx.scheduler.retired()
     last_exit = {
-        process_of(c): c.exit_code
+        process_of(c): None if c.id in retired else c.exit_code
         for c in sorted(ctx.scheduler.obsolete(deployment, app), key=lambda c: c.created_at)
         if not c.is_running
     }  # fmt: skip

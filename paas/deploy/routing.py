@@ -104,7 +104,13 @@ def switch(ctx: Context, app: App, release: Release, serving: Iterable[Container
     if not vhost.ports:
         ctx.proxy.remove(app.name)
         return
-    ctx.proxy.apply(vhost, upstreams_for(vhost, serving, formation))
+    ctx.proxy.apply(vhost, upstreams_for(vhost, ready(ctx, serving), formation))
+
+
+def ready(ctx: Context, containers: Iterable[Container]) -> tuple[Container, ...]:
+    """Return those that have not failed a readiness check since they last passed it."""
+    unready = ctx.scheduler.unready()
+    return tuple(container for container in containers if container.id not in unready)
 
 
 def app_urls(ctx: Context, app: str, release: Release | None = None) -> tuple[str, ...]:

@@ -172,6 +172,10 @@ class Engine(Protocol):
         """Run one more process in it; return its exit code. With a terminal, stdio.stdin must be one: it is put in raw
         mode and its size followed (SIGWINCH)."""
 
+    def try_command(self, container: str, argv: Sequence[str], *, timeout_s: float) -> tuple[int | None, str]:
+        """Run one more process in it without input; return its exit code and what it wrote first (some kilobytes). After the
+        timeout it is killed, and the code None."""
+
     def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Start it and join its streams from the first byte until it stops; return its exit code."""
 

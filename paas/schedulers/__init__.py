@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from paas.engines import Engine
 from paas.model.app import App
 from paas.model.container import Container
+from paas.model.healthcheck import Healthcheck, HealthcheckType
 from paas.model.process import WEB, ProcessId
 from paas.model.release import Release
 from paas.model.route import DEFAULT_CONTAINER_PORT
@@ -27,6 +29,31 @@ from paas.settings import Settings
 LABEL_GENERATION = "paas.generation"
 
 
+#: In the lists of `checks:disable` and `checks:skip`: every process type.
+ALL_TYPES = "_all_"
+
+
+class CheckMode(StrEnum):
+    """How a process type is replaced. Source: Dokku, docs/deployment/zero-downtime-deploys.md."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"  # old ones stop before new ones start, which are not checked
+    SKIPPED = "skipped"  # new ones are not checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What one attempt at a check found: '' when it passed; `is_early`: nobody listens yet, which may change any moment."""
+
+    problem: str = ""
+    output: tuple[str, ...] = ()
+    is_early: bool = False
+
+    @property
+    def is_passed(self) -> bool:
+        return not self.problem
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """What should run: this release of this app with these counts.
@@ -36,7 +63,7 @@ class Deployment:
     type, the first is $PORT; `other_ports` are those of other types. `properties` are the app's properties by `topic.key`,
     e.g. `ps.stop-timeout-seconds`.
     `only` names the processes that `start` may start (bringing back one that crashed); None means all that are missing.
-    `at_once` limits how many processes start together; 0 leaves it to the scheduler.
+    `at_once` limits how many processes start together; 0 leaves it to the scheduler. `host` is the name that checks ask for.
     """
 
     app: App
@@ -48,6 +75,18 @@ class Deployment:
     properties: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[ProcessId] | None = None
     at_once: int = 0
+    host: str = ""
+
+    def checks_of(self, process: str, *types: HealthcheckType) -> tuple[Healthcheck, ...]:
+        """Return the process type's checks of these types, as app.json has them."""
+        return tuple(check for check in self.release.app_json.healthchecks.get(process, ()) if check.type in types)
+
+    def check_mode(self, process: str) -> CheckMode:
+        """Return whether new processes of the type are checked, and whether old ones go first."""
+        for mode, key in ((CheckMode.DISABLED, "checks.disabled"), (CheckMode.SKIPPED, "checks.skipped")):
+            if {ALL_TYPES, process} & set(self.properties.get(key, "").split(",")):
+                return mode
+        return CheckMode.ENABLED
 
     def routed_ports(self, process: str) -> tuple[int, ...]:
         """Return the container ports of a process type that requests are sent to."""
@@ -90,6 +129,18 @@ class Scheduler(Protocol):
         """Return the app's process containers that the deployment (None: nothing should run) does not want: to be drained,
         stopped and removed. Stopped containers of wanted processes are among them."""
 
+    def check(self, deployment: Deployment, container: Container, check: Healthcheck) -> CheckResult:
+        """Try a check of one of the deployment's containers once. Takes at most its timeout and a little."""
+
+    def set_ready(self, container: Container, is_ready: bool) -> None:
+        """Remember whether requests may be sent to a running container."""
+
+    def unready(self) -> frozenset[str]:
+        """Return the ids of running containers to which no request may be sent."""
+
     def retire(self, container: Container) -> None:
         """Tell an obsolete container to stop, and remember it: it never serves again, even if its process is wanted anew
         before it has ended. Raises Conflict when it does not run."""
+
+    def retired(self) -> frozenset[str]:
+        """Return the ids of containers that were told to stop and are still there."""

@@ -49,6 +49,7 @@ def _sync_proxy(ctx: Context) -> None:
         release = ctx.state.releases.current(app.name)
         vhost = routing.vhost_for(ctx, app.name, release) if release is not None else None
         if vhost is not None and vhost.ports:
-            wanted[app.name] = (vhost, routing.upstreams_for(vhost, serving_now(ctx, app), formation_now(ctx, app)))
+            serving = routing.ready(ctx, serving_now(ctx, app))
+            wanted[app.name] = (vhost, routing.upstreams_for(vhost, serving, formation_now(ctx, app)))
     for done in ctx.proxy.sync(wanted):
         ctx.output.step(done)

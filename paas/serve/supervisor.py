@@ -29,6 +29,7 @@ from paas.model.process import ProcessId
 from paas.model.restart import RestartPolicy, parse_restart_policy
 from paas.output import Output
 from paas.schedulers import Deployment
+from paas.serve.checks import CheckedApps
 from paas.serve.cron import Timetable
 from paas.serve.lives import Lives
 from paas.serve.logfiles import prune_logs
@@ -87,6 +88,8 @@ class Supervisor:
         # Workers of their own: checks that hang must not keep apps from being looked after.
         tending = Workers(self._selector, before_fork=self._ctx.state.db.close)
         self._tending = Tending(self._ctx.engine, tending, self._watch.update, self._ctx.now)
+        checking = Workers(self._selector, before_fork=self._ctx.state.db.close)
+        self._checked = CheckedApps(self._selector, checking, ctx=self._ctx, on_replaced=self._look_soon)
         self._retirement = Retirement()
         cron_workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
         self._timetable = Timetable(self._ctx, self._selector, cron_workers)
@@ -123,6 +126,9 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             while self._poked.recv(64):
                 pass
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         self._glance_at = min(self._glance_at, time.monotonic() + SETTLE_S)
 
     # -- what is due
@@ -204,6 +210,7 @@ class Supervisor:
         due: frozenset[ProcessId] = frozenset()
         deployment = current_deployment(self._ctx, app)
         if deployment is not None:
+            self._checked.ensure(deployment)
             due = self._due(watched, deployment)
         try:
             watched.needs_routes |= self._retirement.adopt(self._ctx, app.name)

@@ -75,6 +75,11 @@ class Database:
                 connection.rollback()
                 raise
 
+    def version(self) -> int:
+        """Return a number that differs when another connection has changed the file since. Source: PRAGMA data_version."""
+        with self._explained():
+            return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""
         connection = self._own()

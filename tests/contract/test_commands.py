@@ -18,6 +18,7 @@ PROMISED = {
     "domains": ("add", "remove", "set", "clear", "report", "add-global", "remove-global", "set-global", "clear-global"),
     "ports": ("add", "remove", "set", "clear", "list", "report"),
     "proxy": ("route", "unroute", "report"),
+    "checks": ("disable", "enable", "skip", "run", "set", "report"),
     "resource": ("limit", "limit-clear", "reserve", "reserve-clear", "report"),
     "nginx": ("show-config", "validate-config", "access-logs", "error-logs", "report"),
     "releases": ("list", "info", "diff"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from paas.engines import BuildStep, CommittedRun, InnerProcess, LogLine, Stdio, StepResult, Usage
 from paas.engines.embedded import cgroups, changing, checking, committing, repair
 from paas.engines.embedded.attach import attached
-from paas.engines.embedded.executing import Execution, execute
+from paas.engines.embedded.executing import MAX_OUTPUT_BYTES, Execution, execute, execute_quietly
 from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, read_log, rotate
@@ -176,6 +176,12 @@ class EmbeddedEngine:
         """Run one more process in it; return its exit code."""
         execution = Execution(argv=tuple(argv), env=env or {}, user=user, workdir=workdir, has_terminal=has_terminal)
         return execute(self._ground, self._running(container), execution, stdio or Stdio())
+
+    def try_command(self, container: str, argv: Sequence[str], *, timeout_s: float) -> tuple[int | None, str]:
+        """Run one more process in it without input; return its exit code, None when it was killed, and what it wrote."""
+        return execute_quietly(
+            self._ground, self._running(container), argv, timeout_s=timeout_s, max_output=MAX_OUTPUT_BYTES
+        )
 
     def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Start it and join its streams from the first byte until it stops; return its exit code."""

@@ -20,6 +20,8 @@ from paas.engines.embedded.spec import process_config
 from paas.engines.embedded.streams import passable
 from paas.host.run import kill_group, spawn
 
+#: So much is kept of what a command says that runs for its exit code.
+MAX_OUTPUT_BYTES = 4096
 _PIECE_BYTES = 4096
 _KILL_PAUSE_S = 0.05
 

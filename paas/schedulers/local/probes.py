@@ -9,8 +9,9 @@ from pathlib import Path
 
 from paas.engines import Engine
 from paas.errors import DeployFailed
-from paas.model.container import Container
+from paas.model.container import Container, process_of
 from paas.model.probe import Probe, ProbeKind
+from paas.schedulers.local.stillness import Stillness
 
 #: The longest pause between two polls: a slow starter is asked less and less often.
 MAX_INTERVAL_S = 0.05
@@ -19,6 +20,8 @@ CONNECT_TIMEOUT_S = 1.0
 OTHER_PROTOCOL_S = 2.0
 #: How long a process that listens may take for its first answer before it counts as ready all the same.
 ANSWER_TIMEOUT_S, ANSWER_POLL_S = 10.0, 0.1
+#: A process that has not run for so long is done with loading; one that runs all the time is believed after a while.
+STILL_S, BUSY_S = 0.1, 3.0
 #: The exit code and the last lines are written a moment after the process's end.
 EXIT_CODE_TIMEOUT_S = 5.0
 LOG_LINES = 20
@@ -36,15 +39,11 @@ def wait_until_ready(
     `host` is the name under which a web process is asked for its first answer.
     """
     started, interval_s = now(), probe.interval_s
+    stillness = Stillness(container.pid, started)
     hung_up_at = 0.0
     while True:
-        present = engine.inspect(container.id)
-        if not present.is_running:
-            engine.wait(container.id, timeout_s=EXIT_CODE_TIMEOUT_S)
-            ended = engine.inspect(container.id)
-            said = f"{process} {how_it_ended(ended)}"
-            raise failure(engine, ended, said)
-        if is_ready(probe, present, uptime_s=now() - started):
+        present = refuse_ended(engine, container, process=process)
+        if is_ready(probe, present, uptime_s=now() - started, still_s=stillness.lasts_s(now())):
             if probe.kind is not ProbeKind.LISTENING or has_answered(engine, present, probe, host=host):
                 return
             hung_up_at = hung_up_at or now()
@@ -58,11 +57,21 @@ def wait_until_ready(
         interval_s = min(interval_s * 1.3, MAX_INTERVAL_S)
 
 
-def is_ready(probe: Probe, container: Container, *, uptime_s: float) -> bool:
-    """Try the probe once."""
+def refuse_ended(engine: Engine, container: Container, *, process: str = "") -> Container:
+    """Return the container as it is now. Raises DeployFailed with the process's last lines when it has ended."""
+    present = engine.inspect(container.id)
+    if present.is_running:
+        return present
+    engine.wait(container.id, timeout_s=EXIT_CODE_TIMEOUT_S)
+    ended = engine.inspect(container.id)
+    raise failure(engine, ended, f"{process or process_of(container)} {how_it_ended(ended)}")
+
+
+def is_ready(probe: Probe, container: Container, *, uptime_s: float, still_s: float) -> bool:
+    """Try the probe once. One that only has to stay up must also have come to rest, unless it is always busy."""
     if probe.kind is ProbeKind.LISTENING:
         return is_listening(container.address, probe.port)
-    return uptime_s >= probe.uptime_s
+    return uptime_s >= probe.uptime_s and (still_s >= STILL_S or uptime_s >= BUSY_S)
 
 
 def has_answered(engine: Engine, container: Container, probe: Probe, *, host: str) -> bool:

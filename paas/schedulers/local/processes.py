@@ -12,6 +12,7 @@ from paas.model.container import (
     LABEL_TYPE,
     ContainerSpec,
 )  # fmt: skip
+from paas.model.healthcheck import Healthcheck, HealthcheckKind, HealthcheckType
 from paas.model.probe import Probe, ProbeKind
 from paas.model.process import ProcessId, command_line
 from paas.model.resources import MIB, limits_of
@@ -65,9 +66,21 @@ def environment(deployment: Deployment, process: ProcessId) -> dict[str, str]:
     }
 
 
-def probe_for(deployment: Deployment, process: ProcessId, settings: Settings) -> Probe:
-    """Return how we know that the process is ready: what is routed listens on $PORT, the rest stays up for a moment."""
+def checks_for(deployment: Deployment, process: ProcessId) -> tuple[Healthcheck, ...]:
+    """Return the checks that a new process must pass before it serves: ready means that requests may come."""
+    return deployment.checks_of(process.type, HealthcheckType.STARTUP, HealthcheckType.READINESS)
+
+
+def probe_for(deployment: Deployment, process: ProcessId, settings: Settings) -> Probe | None:
+    """Return how we know that the process is ready: what is routed listens on $PORT, the rest stays up for a moment.
+
+    None when startup checks of its own say the same. A command that passes at once does not: the process may be about to end.
+    """
+    own = {c.kind for c in deployment.checks_of(process.type, HealthcheckType.STARTUP) if not c.is_warning}
+    is_routed = bool(deployment.routed_ports(process.type))
+    if own & ({HealthcheckKind.PATH, HealthcheckKind.LISTENING} if is_routed else {HealthcheckKind.UPTIME}):
+        return None
     timeout_s = float(deployment.properties.get("checks.timeout", settings.check_timeout_s))
-    if deployment.routed_ports(process.type):
+    if is_routed:
         return Probe(kind=ProbeKind.LISTENING, port=deployment.port_of(process.type), timeout_s=timeout_s)
     return Probe(kind=ProbeKind.UPTIME, uptime_s=settings.worker_grace_s, timeout_s=timeout_s)

@@ -15,13 +15,15 @@ from paas.engines import Engine
 from paas.errors import DeployFailed, NotFound
 from paas.model.app import App
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container, process_of
+from paas.model.healthcheck import Healthcheck
 from paas.model.process import ProcessId
 from paas.output import Output
 from paas.paths import Paths
-from paas.schedulers import Deployment
+from paas.schedulers import CheckMode, CheckResult, Deployment
+from paas.schedulers.local.healthchecks import Checking, attempt
 from paas.schedulers.local.plan import Plan, plan_rollout
-from paas.schedulers.local.probes import wait_until_ready
-from paas.schedulers.local.processes import container_spec, probe_for
+from paas.schedulers.local.probes import refuse_ended, wait_until_ready
+from paas.schedulers.local.processes import checks_for, container_spec, probe_for
 from paas.settings import Settings
 
 #: So many processes start at once: more than cores, as starting is mostly waiting, but not so many that all get slow.
@@ -35,6 +37,8 @@ class LocalScheduler:
 
     def __init__(self, *, engine: Engine, paths: Paths, settings: Settings) -> None:
         self._engine, self._paths, self._settings = engine, paths, settings
+        self._retired = _Marks(paths.run / "retired", paths.containers)
+        self._unready = _Marks(paths.run / "unready", paths.containers)
 
     def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
         """Start what is missing and probe it; all or nothing."""
@@ -53,29 +57,56 @@ class LocalScheduler:
         """Return the app's process containers that the deployment does not want."""
         return self._plan(app, deployment).retire
 
+    def check(self, deployment: Deployment, container: Container, check: Healthcheck) -> CheckResult:
+        """Try a check once."""
+        port = deployment.port_of(process_of(container).type)
+        return attempt(self._engine, container, check, port=port, host=deployment.host or deployment.app.name)
+
+    def set_ready(self, container: Container, is_ready: bool) -> None:
+        """Remember whether requests may be sent to the container."""
+        self._unready.set(container.id, not is_ready)
+
+    def unready(self) -> frozenset[str]:
+        """Return the containers to which no request may be sent."""
+        return self._unready.all()
+
     def retire(self, container: Container) -> None:
         """Remember that the container was told to stop, then tell it."""
-        self._marks.mkdir(parents=True, exist_ok=True)
-        (self._marks / container.id).touch()
+        self._retired.set(container.id, True)
         self._engine.kill(container.id)
+
+    def retired(self) -> frozenset[str]:
+        """Return the containers that were told to stop."""
+        return self._retired.all()
 
     def _plan(self, app: App, deployment: Deployment | None) -> Plan:
         found = self._engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS})
-        return plan_rollout(found, deployment, retired=self._retired())
+        return plan_rollout(found, deployment, retired=self._retired.all())
 
-    @property
-    def _marks(self) -> Path:
-        return self._paths.run / "retired"
 
-    def _retired(self) -> frozenset[str]:
-        """Return the marked containers; marks of containers that are gone are dropped. A reboot ends both."""
+class _Marks:
+    """Containers of which something is remembered, until they are gone or the machine reboots: a file for each."""
+
+    def __init__(self, directory: Path, containers: Path) -> None:
+        self._directory, self._containers = directory, containers
+
+    def set(self, container: str, is_marked: bool) -> None:
+        """Mark a container, or take the mark away."""
+        if is_marked:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            (self._directory / container).touch()
+        else:
+            (self._directory / container).unlink(missing_ok=True)
+
+    def all(self) -> frozenset[str]:
+        """Return the marked containers; marks of containers that are gone are dropped."""
         try:
-            marked = frozenset(mark.name for mark in self._marks.iterdir())
+            marked = frozenset(mark.name for mark in self._directory.iterdir())
         except FileNotFoundError:
             return frozenset()
         for container in marked:
-            if not (self._paths.containers / container).exists():
-                (self._marks / container).unlink(missing_ok=True)
+            if not (self._containers / container).exists():
+                (self._directory / container).unlink(missing_ok=True)
         return marked
 
 
@@ -116,7 +147,10 @@ class _Attempt:
         failed = next((error for future in done if (error := future.exception()) is not None), None)
         if failed is not None:
             raise failed
-        return tuple(future.result() for future in futures)
+        started = tuple(future.result() for future in futures)
+        for container in started:  # one that was ready early may have ended while the others got ready
+            refuse_ended(self._engine, container)
+        return started
 
     def _start(self, process: ProcessId) -> Container:
         with self._turns.get(process.type) or contextlib.nullcontext():
@@ -134,13 +168,29 @@ class _Attempt:
         with self._lock:
             self._started.append(created)
         container = self._engine.start(created.id)
-        probe = probe_for(self._deployment, process, self._settings)
-        wait_until_ready(
-            self._engine, container, probe, process=str(process), host=self._deployment.app.name,
-            now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
-        )  # fmt: skip
-        self._output.detail(f"{process} is ready")
+        if self._deployment.check_mode(process.type) is CheckMode.ENABLED:
+            self._check(process, container)
+            self._output.detail(f"{process} is ready")
+        else:
+            self._output.detail(f"{process} is started, without a check")
         return container
+
+    def _check(self, process: ProcessId, container: Container) -> None:
+        """Return when the process is ready. Raises DeployFailed."""
+        deployment, host = self._deployment, self._deployment.host or self._deployment.app.name
+        probe = probe_for(deployment, process, self._settings)
+        if probe is not None:
+            wait_until_ready(
+                self._engine, container, probe, process=str(process), host=host,
+                now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
+            )  # fmt: skip
+        checks = checks_for(deployment, process)
+        if checks:
+            self._output.detail(f"Attempting {len(checks)} check{'s' if len(checks) > 1 else ''} ({process})")
+            Checking(
+                self._engine, container, process=str(process), port=deployment.port_of(process.type), host=host,
+                warn=self._output.warn, now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
+            ).run(checks)  # fmt: skip
 
     def _take_back(self) -> None:
         for container in self._started:

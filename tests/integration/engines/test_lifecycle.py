@@ -92,6 +92,15 @@ def test_the_number_of_processes_is_limited(ground: EngineGround) -> None:
     assert code != 0 and "fork" in said
 
 
+def test_a_command_that_takes_too_long_is_killed_inside_and_nothing_else(ground: EngineGround) -> None:
+    container = ground.engine.start(ground.engine.create(shell("sleep 60")).id)
+    assert ground.engine.try_command(container.id, ["sh", "-c", "echo in; exec sleep 50"], timeout_s=0.3) == (None, "in\n")
+    code, said = ground.engine.try_command(container.id, ["ps", "-o", "args"], timeout_s=10)
+    assert code == 0 and "sleep 60" in said and "sleep 50" not in said
+    assert ground.engine.try_command(container.id, ["false"], timeout_s=10) == (1, "")
+    assert not [file for file in (ground.paths.containers / container.id).iterdir() if file.name.startswith(".exec-")]
+
+
 def test_what_is_reserved_reaches_the_kernel(ground: EngineGround) -> None:
     limits = Limits(memory_bytes=64 << 20, swap_bytes=-1, reserved_memory_bytes=32 << 20, reserved_cpu_millis=2000)
     script = "cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes /sys/fs/cgroup/memory.low 2>/dev/null; exit 0"

@@ -100,13 +100,13 @@ def test_failure_of_one_takes_back_all_new_ones_and_no_old_one(scheduler: LocalS
 def test_process_over_its_memory_limit_is_told_so(scheduler: LocalScheduler, ground: EngineGround) -> None:
     fill = "x=xxxxxxxxxxxxxxxx; while true; do x=$x$x; done"
     error = failure(scheduler, deployment({"worker": fill}, resource__limit__memory="16"))
-    assert error.message == "worker.1 was killed because it used more memory than it may"
+    assert error.message == "worker.1 was killed because it used more memory than it may (16 MiB)"
     assert ground.engine.list() == ()
 
 
 def test_process_killed_by_a_signal_is_told_so(scheduler: LocalScheduler) -> None:
     error = failure(scheduler, deployment({"worker": "kill -SEGV $$; sleep 1"}))
-    assert error.message == "worker.1 was killed by signal 11"
+    assert error.message == "worker.1 was killed by SIGSEGV"
     assert error.remedy == "it wrote nothing; fix it and try again"
 
 

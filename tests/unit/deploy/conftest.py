@@ -28,11 +28,12 @@ from paas.model.container import (
     Tenant,
     process_of,
 )  # fmt: skip
+from paas.model.healthcheck import Healthcheck
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
 from paas.output import Output
 from paas.paths import Paths
-from paas.schedulers import LABEL_GENERATION, Deployment
+from paas.schedulers import LABEL_GENERATION, CheckResult, Deployment
 from paas.settings import Settings
 from paas.state import State
 
@@ -124,11 +125,25 @@ class FakeScheduler:
 
     engine: FakeEngine
     failing: set[str] = field(default_factory=set)
-    retired: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    out: set[str] = field(default_factory=set)
+    results: dict[str, CheckResult] = field(default_factory=dict)
     name: str = "local"
 
     def retire(self, container: Container) -> None:
-        self.retired.add(container.id)
+        self.told.add(container.id)
+
+    def retired(self) -> frozenset[str]:
+        return frozenset(self.told)
+
+    def check(self, deployment: Deployment, container: Container, check: Healthcheck) -> CheckResult:
+        return self.results.get(str(process_of(container)), CheckResult())
+
+    def set_ready(self, container: Container, is_ready: bool) -> None:
+        (self.out.discard if is_ready else self.out.add)(container.id)
+
+    def unready(self) -> frozenset[str]:
+        return frozenset(self.out)
 
     def start(self, deployment: Deployment, output: Output) -> tuple[Container, ...]:
         serving = {c.name for c in self.serving(deployment)}
@@ -157,7 +172,7 @@ class FakeScheduler:
         return self.serving(deployment)
 
     def serving(self, deployment: Deployment) -> tuple[Container, ...]:
-        alive = (c for c in self._of(deployment.app.name) if c.is_running and c.id not in self.retired)
+        alive = (c for c in self._of(deployment.app.name) if c.is_running and c.id not in self.told)
         return tuple(c for c in alive if self._matches(c, deployment))
 
     def obsolete(self, deployment: Deployment | None, app) -> tuple[Container, ...]:

@@ -168,7 +168,7 @@ class World:
             settings=Settings(),
             state=state,
             engine=engine,
-            scheduler=FakeScheduler(engine, failing=set(failing), retired=self._stored("retired", killer)),
+            scheduler=FakeScheduler(engine, failing=set(failing), told=self._stored("retired", killer)),
             proxy=FakeProxy(served=self._stored("served", killer)),
             builders=(FakeBuilder(result=result),),
             output=Output(io.StringIO(), io.StringIO()),

@@ -144,7 +144,7 @@ def test_scaling_up_again_takes_back_what_was_not_yet_told_to_stop_and_replaces_
     assert ctx.proxy.upstreams("shop") == ["10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.4:5000"]
     later = replace(ctx, now=lambda: ctx.now() + 3600)
     retirement.step(later)
-    assert "c2" not in ctx.scheduler.retired
+    assert "c2" not in ctx.scheduler.told
 
 
 def test_a_scale_that_fails_changes_nothing(ctx, tree):

@@ -1,6 +1,10 @@
+import json
 from dataclasses import replace
 
+import pytest
+
 from paas.model.app import App
+from paas.model.appjson import parse_app_json
 from paas.model.container import (
     LABEL_APP,
     LABEL_INDEX,
@@ -19,7 +23,7 @@ from paas.model.release import Release, ReleaseStatus
 from paas.paths import Paths
 from paas.schedulers import LABEL_GENERATION, Deployment
 from paas.schedulers.local.plan import plan_rollout
-from paas.schedulers.local.processes import container_spec, probe_for
+from paas.schedulers.local.processes import checks_for, container_spec, probe_for
 from paas.settings import Settings
 
 RELEASE = Release(
@@ -132,4 +136,36 @@ def test_web_is_ready_when_it_listens_and_others_when_they_stay_up():
     assert probe_for(deployment(), web, Settings()) == Probe(kind=ProbeKind.LISTENING, port=5000, timeout_s=60.0)
     slow = replace(deployment(), properties={"checks.timeout": "120"})
     assert probe_for(slow, web, Settings()).timeout_s == 120.0
-    assert probe_for(deployment(), worker, Settings()) == Probe(kind=ProbeKind.UPTIME, uptime_s=1.0, timeout_s=60.0)
+    assert probe_for(deployment(), worker, Settings()) == Probe(kind=ProbeKind.UPTIME, uptime_s=0.5, timeout_s=60.0)
+
+
+@pytest.mark.parametrize(
+    ("process", "checks", "probed"),
+    [
+        ("web", [{"path": "/health"}], None), ("web", [{"listening": True}], None),
+        ("web", [{"command": ["true"]}], ProbeKind.LISTENING), ("web", [{"path": "/", "warn": True}], ProbeKind.LISTENING),
+        ("web", [{"type": "liveness", "path": "/"}], ProbeKind.LISTENING),
+        ("worker", [{"command": ["true"]}], ProbeKind.UPTIME), ("worker", [{"uptime": 3}], None),
+    ],
+)  # fmt: skip
+def test_own_checks_take_the_place_of_the_default_where_they_say_the_same(process, checks, probed):
+    app_json = parse_app_json(json.dumps({"healthchecks": {process: checks}}))
+    wanted = deployment(release=replace(RELEASE, app_json=app_json))
+    probe = probe_for(wanted, ProcessId(type=process, index=1), Settings())
+    assert (probe.kind if probe else None) == probed
+
+
+def test_liveness_is_not_asked_before_a_process_serves():
+    kinds = ["startup", "readiness", "liveness"]
+    app_json = parse_app_json(json.dumps({"healthchecks": {"web": [{"type": kind, "path": f"/{kind}"} for kind in kinds]}}))
+    wanted = deployment(release=replace(RELEASE, app_json=app_json))
+    assert [check.path for check in checks_for(wanted, ProcessId(type="web", index=1))] == ["/startup", "/readiness"]
+
+
+@pytest.mark.parametrize(
+    ("disabled", "skipped", "modes"),
+    [("", "", ("enabled", "enabled")), ("web", "worker", ("disabled", "skipped")), ("_all_", "", ("disabled", "disabled"))],
+)
+def test_how_a_type_is_replaced(disabled, skipped, modes):
+    wanted = deployment(properties={"checks.disabled": disabled, "checks.skipped": skipped})
+    assert (wanted.check_mode("web"), wanted.check_mode("worker")) == modes

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from harness import wait_until
 from paas.engines import LogLine
 from paas.errors import DeployFailed
 from paas.model.container import PLATFORM, Container, ContainerStatus
 from paas.model.probe import Probe, ProbeKind
-from paas.schedulers.local.probes import OTHER_PROTOCOL_S, how_it_ended, listening_ports, wait_until_ready
+from paas.schedulers.local import stillness
+from paas.schedulers.local.probes import BUSY_S, OTHER_PROTOCOL_S, STILL_S, how_it_ended, listening_ports, wait_until_ready
 
 RUNNING = Container(
     id="c1", name="shop.web.1", image="i", tenant=PLATFORM, argv=("x",), labels={}, status=ContainerStatus.RUNNING, created_at=0,
@@ -127,6 +133,32 @@ def test_a_worker_is_ready_when_it_stayed_up():
     clock = Clock()
     wait(OneContainer(), 0, clock, kind=ProbeKind.UPTIME, uptime_s=1.0)
     assert 101.0 <= clock.at < 101.1
+
+
+def test_a_worker_that_is_still_loading_is_waited_for(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(stillness, "activity_of", lambda pid: (int(clock.at * 100), clock.at < 102.0))
+    wait(OneContainer(), 0, clock, kind=ProbeKind.UPTIME, uptime_s=1.0)
+    assert clock.at >= 100.0 + BUSY_S  # its ticks grow all the time: it is always busy
+    clock.at = 100.0
+    monkeypatch.setattr(stillness, "activity_of", lambda pid: (7, clock.at < 102.0))
+    wait(OneContainer(), 0, clock, kind=ProbeKind.UPTIME, uptime_s=1.0)
+    assert 102.0 + STILL_S <= clock.at < 102.5
+
+
+def test_what_a_process_tree_does_is_read_from_the_kernel():
+    sleeper = subprocess.Popen(["sh", "-c", "while :; do :; done & echo; sleep 60"], stdout=subprocess.PIPE)
+    try:
+        sleeper.stdout.readline()
+        assert wait_until("its child runs", lambda: stillness.activity_of(sleeper.pid)[1])
+        before = stillness.activity_of(sleeper.pid)[0]
+        assert wait_until("time passes", lambda: stillness.activity_of(sleeper.pid)[0] > before)
+    finally:
+        for child in Path(f"/proc/{sleeper.pid}/task/{sleeper.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+        sleeper.kill()
+        sleeper.communicate()
+    assert stillness.activity_of(sleeper.pid) == (0, False)
 
 
 def test_others_give_up_when_one_has_failed():
