@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -42,7 +43,7 @@ def try_server(argv: Sequence[str]) -> int | None:
 
 def run_ssh_command(key_name: str) -> int:
     """Run what an OpenSSH client asked for as the owner of this key: the forced command of authorized_keys."""
-    code = _run({"command": os.environ.get("SSH_ORIGINAL_COMMAND", ""), "as": key_name})
+    code = _run({"command": os.environ.get("SSH_ORIGINAL_COMMAND", ""), "as": key_name}, minds_reader=True)
     if code is None:
         _complain("The server does not run", "ask the administrator to run: paas doctor")
         return SERVER_GONE
@@ -70,7 +71,9 @@ def send_signal(connection: socket.socket, name: str) -> None:
         connection.sendall(b'{"signal": "%s"}\n' % name.encode())
 
 
-def _run(request: dict[str, object], variables: Mapping[str, str] = MappingProxyType({})) -> int | None:
+def _run(
+    request: dict[str, object], variables: Mapping[str, str] = MappingProxyType({}), *, minds_reader: bool = False
+) -> int | None:
     forwarded = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
     request["env"] = {**forwarded, **variables}
     with _terminal_kept():
@@ -80,6 +83,8 @@ def _run(request: dict[str, object], variables: Mapping[str, str] = MappingProxy
             return None
         with connection:
             _forward_signals(connection)
+            if minds_reader:
+                _tell_when_reader_goes(connection)
             return _wait(connection)
 
 
@@ -105,6 +110,16 @@ def _forward_signals(connection: socket.socket) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH):
         signal.signal(number, forward)
+
+
+def _tell_when_reader_goes(connection: socket.socket) -> None:
+    """Wait for the answer, and tell the server when nobody reads our output any more: sshd itself tells us nothing."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(1, 0)  # POLLHUP and POLLERR come unasked
+    seen = dict(poll.poll())
+    if connection.fileno() not in seen and seen.get(1, 0) & (select.POLLHUP | select.POLLERR):
+        send_signal(connection, "HUP")
 
 
 def _wait(connection: socket.socket) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -24,6 +25,21 @@ ReportOf = Callable[[Context, str], Mapping[str, str]]
 format_option = click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json for scripts")
 process_option = click.option("--process", default=WEB, metavar="TYPE", help="of this process type, e.g. web-admin")
 force_option = click.option("--force", is_flag=True, help="do not ask")
+
+
+#: A push option, and an option of commands that deploy.
+CANCEL_ON_DISCONNECT = "cancel-on-disconnect"
+
+
+def cancel_on_disconnect() -> None:
+    """From here on end like by Ctrl-C when the client goes away: the server tells us so with SIGHUP, ignored otherwise."""
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+disconnect_option = click.option(
+    f"--{CANCEL_ON_DISCONNECT}", is_flag=True, expose_value=False, help="end, and undo what was begun, when you hang up",
+    callback=lambda _ctx, _option, is_wanted: cancel_on_disconnect() if is_wanted else None,
+)  # fmt: skip
 
 
 def error_boundary(command: Callable[[], int], output: Output) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 import click
 
 from paas.cli.allapps import all_option, at_most, over_apps, parallel_option
-from paas.cli.common import format_option, print_json, report_command
+from paas.cli.common import disconnect_option, format_option, print_json, report_command
 from paas.cli.properties import report_of, set_command
 from paas.cli.readable import table
 from paas.context import Context
@@ -90,6 +90,7 @@ def restore(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
 @click.argument("app", default="")
 @all_option
 @parallel_option
+@disconnect_option
 @click.pass_obj
 def rebuild(ctx: Context, app: str, is_all: bool, parallel: int) -> None:
     """Build and deploy the deployed revision again."""
@@ -109,6 +110,7 @@ def _if_deployed(is_all: bool, work: Callable[[Context, str], object]) -> Callab
 @click.command("ps:rollback")
 @click.argument("app")
 @click.argument("version", default="", metavar="[vN]")
+@disconnect_option
 @click.pass_obj
 def roll_back(ctx: Context, app: str, version: str) -> None:
     """Go back to an earlier release's code and config, by default the one before."""

@@ -34,6 +34,7 @@ _RECEIVE_OPTIONS = (
     "-c", "receive.denyDeleteCurrent=ignore",
     "-c", "receive.shallowUpdate=true",         # CI systems push from shallow clones
     "-c", "receive.autogc=true",
+    "-c", "receive.advertisePushOptions=true",  # git push -o cancel-on-disconnect
     "-c", "gc.pruneExpire=1.day.ago",
     "-c", "core.fsyncMethod=batch",
 )

@@ -100,13 +100,18 @@ def close_descriptors(*, keep: Sequence[int]) -> None:
         first = edge + 1
 
 
-def wait_for_end(pid: int, number: int, *, timeout_s: float) -> bool:
-    """Signal a process that need not be our child and wait; say whether it has ended."""
+def wait_for_end(pid: int, number: int, *, timeout_s: float, is_meant: Callable[[], bool] = lambda: True) -> bool:
+    """Signal a process that need not be our child and wait; say whether it has ended.
+
+    `is_meant` is asked once the process is held fast: if it says no, the number belongs to another one by now.
+    """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
+        if not is_meant():
+            return True
         signal.pidfd_send_signal(pidfd, number)
         return bool(select.select([pidfd], [], [], timeout_s)[0])
     except ProcessLookupError:

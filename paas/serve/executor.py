@@ -38,13 +38,17 @@ _MAX_SIGNAL_BYTES = 256
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Session:
-    """One client: first its request arrives, then its command runs (`pid`), then it gets the exit code."""
+    """One client: first its request arrives, then its command runs (`pid`), then it gets the exit code.
+
+    `asker_group` is the process group of the client, which tells of which command a nested one is a part.
+    """
 
     connection: socket.socket
     since: float
     received: bytes = b""
     descriptors: list[int] = field(default_factory=list)
     request: Request | None = None
+    asker_group: int = 0
     pid: int = 0
     pidfd: int = -1
 
@@ -121,7 +125,10 @@ class Executor:
     def _admit(self, session: Session, line: bytes) -> tuple[Request, Identity]:
         """Return what to run and for whom. Raises UsageError, PermissionRefused, Conflict."""
         request = parse_request(line)
-        identity = identify(peer_of(session.connection), request, user=self._user)
+        peer = peer_of(session.connection)
+        identity = identify(peer, request, user=self._user)
+        if request.is_nested:
+            session.asker_group = _group_of(peer.pid)
         if len(session.descriptors) != _DESCRIPTORS:
             raise UsageError("A request comes with stdin, stdout and stderr", remedy="use the paas command")
         running = sum(1 for other in self._sessions if other.pid)
@@ -176,13 +183,27 @@ class Executor:
         self._hang_up_command(session)
 
     def _hang_up_command(self, session: Session) -> None:
-        if session.request is not None and not session.request.survives_hangup:
+        """Tell a command that its client is gone. One that finishes what it began ignores that, unless it was asked not to."""
+        if session.request is None:
+            return
+        if not session.request.survives_hangup:
             _signal(session, signal.SIGHUP)
+        elif session.request.hears_hangup:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session.pid, signal.SIGHUP)  # it alone: the tools that it runs would take it for their own end
+        self._hang_up_parts(session)
+
+    def _hang_up_parts(self, whole: Session) -> None:
+        """Tell the commands that are a part of this one: the hook of a push, which git runs in between."""
+        for part in list(self._sessions):
+            if part.pid and part.asker_group == whole.pid:
+                self._hang_up_command(part)
 
     def _reap(self, session: Session) -> None:
         _, status = os.waitpid(session.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         changes = session.request is not None and session.request.may_change_apps
+        self._hang_up_parts(session)
         self._end(session, code if code >= 0 else 128 - code)
         if changes:
             self._poke()
@@ -221,16 +242,23 @@ class Executor:
     def _finish(self) -> None:
         """Let commands that change something finish, end all others; cut what does not end."""
         for session in list(self._sessions):
-            if session.pid:
-                self._hang_up_command(session)
-            else:
+            if not session.pid:
                 self._forget(session)
+            elif session.request is not None and not session.request.survives_hangup:
+                _signal(session, signal.SIGHUP)
         for timeout_s, number in ((FINISH_TIMEOUT_S, signal.SIGTERM), (CUT_TIMEOUT_S, signal.SIGKILL)):
             until = time.monotonic() + timeout_s
             while self._sessions and time.monotonic() < until:
                 self._turn(until - time.monotonic())
             for session in self._sessions:
                 _signal(session, number)
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0  # it has gone already
 
 
 def _signal(session: Session, number: signal.Signals) -> None:

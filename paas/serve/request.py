@@ -55,6 +55,11 @@ class Request:
         return self.topic in _FINISHING
 
     @property
+    def hears_hangup(self) -> bool:
+        """Say whether a command that goes on may be told that its client is gone: not where it has become git itself."""
+        return not self.topic.startswith("git-")
+
+    @property
     def may_change_apps(self) -> bool:
         """Say whether the supervisor should look for something to do afterwards."""
         return self.topic not in _READING

@@ -90,9 +90,9 @@ def test_builds_show_their_log(deployed):
     assert deployed("builds:output", "shop", "--follow") == 0
     assert deployed.out.getvalue() == "-----> Building\n       done\n"
     assert deployed("builds:list", "shop") == 0
-    assert deployed.out.getvalue().splitlines()[1].split()[:2] == ["1", "succeeded"]
+    assert deployed.out.getvalue().splitlines()[1].split()[:3] == ["1", "build", "succeeded"]
     assert "2.5 s" in deployed.out.getvalue()
-    assert deployed("builds:info", "shop", "1") == 0
+    assert deployed("builds:info", "shop", "1", "--format", "json") == 0
     assert json.loads(deployed.out.getvalue())["builder"] == "buildpack"
     assert deployed("builds:output", "shop", "7") == 20
     assert deployed("builds:info", "shop", "x") == 1
