@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from paas import plugins
 from paas.builders import Builder
 from paas.engines import Engine
+from paas.errors import InvalidSetting
 from paas.output import Output
 from paas.paths import Paths
 from paas.proxies import Proxy
@@ -50,6 +52,16 @@ class Context:
         return replace(self, output=output)
 
 
+def key_file(settings: Settings) -> Path | None:
+    """Return where the key for config vars is, None when they are not encrypted. Raises InvalidSetting."""
+    if not settings.config_key_file:
+        return None
+    file = Path(settings.config_key_file)
+    if not file.is_absolute():
+        raise InvalidSetting(f"config-key-file must begin with '/': {file}", remedy="e.g. /etc/paas/config.key")
+    return file
+
+
 def make_context(
     *, paths: Paths | None = None, settings: Settings | None = None, output: Output | None = None,
     identity: Identity | None = None,
@@ -62,7 +74,7 @@ def make_context(
     return Context(
         paths=paths,
         settings=settings,
-        state=State(paths.database),
+        state=State(paths.database, key_file=key_file(settings)),
         engine=engine,
         scheduler=cast(Scheduler, plugins.load("schedulers", "local")(engine=engine, paths=paths, settings=settings)),
         proxy=cast(Proxy, plugins.load("proxies", "nginx")(paths=paths, settings=settings)),

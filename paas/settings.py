@@ -61,6 +61,7 @@ class Settings:
     image_max_files: int = _setting(2_000_000, "an image from elsewhere may unpack to so many files")
     registry_stall_s: int = _setting(60, "a pull or push that moves no data for so many seconds is given up")
     registry_timeout_s: int = _setting(3600, "a pull or push is given up after so many seconds")
+    config_key_file: str = _setting("", "file with the key that encrypts config vars at rest; empty: they are not encrypted")
     releases_keep: int = _setting(10, "releases whose images are kept for rollback, for each app")
     # fmt: on
 

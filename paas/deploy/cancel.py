@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 
 from paas.context import Context
@@ -54,8 +52,7 @@ def _kill(ctx: Context, deploy: Build) -> None:
     """End a process that does not listen, and clean up in its place."""
     ctx.output.warn(f"It has not ended after {PATIENCE_S:.0f} s and is killed")
     kill_group(deploy.pid)  # a command of the server leads a group of its own; without a server it is alone
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(deploy.pid, signal.SIGKILL)
+    wait_for_end(deploy.pid, signal.SIGKILL, timeout_s=PATIENCE_S, is_meant=lambda: is_alive(ctx, deploy))
     ctx.state.builds.finish(deploy.id, BuildStatus.CANCELLED, ctx.now())
     ctx.engine.repair()
     ledger.close_interrupted(ctx)

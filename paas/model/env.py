@@ -1,4 +1,4 @@
-"""Config vars: names, values, and how they are written for shells and other tools."""
+"""Config vars: names and values; envfile.py is how they are written."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Secret(str):
 def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
     """Parse `KEY=value` arguments; the value is taken byte for byte. Raises InvalidInput."""
     found: dict[str, str] = {}
-    for argument in arguments:
+    for number, argument in enumerate(arguments, start=1):
         key, equals, value = argument.partition("=")
-        if not equals:
-            raise InvalidInput(f"'{argument}' has no value", remedy=f"write {key}=value")
+        if not equals:  # not shown: it may be the rest of a secret with a space in it
+            raise InvalidInput(f"Number {number} is no KEY=value", remedy="put a value with spaces in quotes: KEY='a value'")
         found[parse_key(key)] = value
         if "\0" in value:
             raise InvalidInput(f"the value of {key} holds a NUL byte, which no environment can")

@@ -92,6 +92,7 @@ def preload(ctx: Context) -> None:
         with contextlib.suppress(ImportError):  # whoever needs it will say so
             importlib.import_module(name)
     plugins.load("commands", "preload")()
+    ctx.state.vault.preload()
     ctx.engine.preload()
     ctx.proxy.preload()
     gc.collect()

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Mapping
 
 from paas.model.env import Secret
 from paas.state.db import Database
+from paas.state.vault import Vault
 
 
 class Config:
     """Config vars. Values are Secret: they never show themselves in a repr."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db, self._vault = db, vault
 
     def get(self, scope: str) -> dict[str, str]:
-        """Return the scope's own config vars by name."""
+        """Return the scope's own config vars by name. Raises HostProblem when they are encrypted and the key is not there."""
         rows = self._db.rows("SELECT key, value FROM config WHERE scope = ? ORDER BY key", (scope,))
-        return {row["key"]: Secret(row["value"]) for row in rows}
+        return {row["key"]: Secret(self._vault.open(row["value"])) for row in rows}
 
     def merged(self, app: str) -> dict[str, str]:
         """Return what the app's processes see: its own over the global ones."""
@@ -33,7 +34,7 @@ class Config:
                 self._db.change(
                     "INSERT INTO config (scope, key, value) VALUES (?, ?, ?)"
                     " ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value",
-                    (scope, key, str(value)),
+                    (scope, key, self._vault.seal(value)),
                 )
         return any(before.get(key) != value for key, value in changes.items())
 
@@ -43,12 +44,21 @@ class Config:
             gone = [self._db.change("DELETE FROM config WHERE scope = ? AND key = ?", (scope, key)) for key in keys]
         return any(gone)
 
-
     def replace(self, scope: str, values: Mapping[str, str]) -> None:
         """Make these all the config vars of the scope, together."""
         with self._db.transaction():
             self.unset(scope, [key for key in self.get(scope) if key not in values])
             self.set(scope, values)
+
+
+    def reseal(self, vault: Vault) -> int:
+        """Store every value as `vault` does; return how many there are."""
+        with self._db.transaction():
+            rows = self._db.rows("SELECT scope, key, value FROM config")
+            for row in rows:
+                sealed = vault.seal(self._vault.open(row["value"]))
+                self._db.change("UPDATE config SET value = ? WHERE scope = ? AND key = ?", (sealed, row["scope"], row["key"]))
+        return len(rows)
 
 
 class Properties:

@@ -87,6 +87,12 @@ class Database:
             connection.close()
         self._local.connection = None
 
+    def scrub(self) -> None:
+        """Write the file anew, without what was deleted or replaced, and empty the journal."""
+        with self._explained():
+            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                self._connection().execute(statement).fetchall()
+
     @property
     def is_in_transaction(self) -> bool:
         """Say whether this thread has a transaction under way."""
@@ -119,6 +125,7 @@ class Database:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # a secret that was removed shall not stay in the file
             migrate(connection)
         except BaseException:
             connection.close()

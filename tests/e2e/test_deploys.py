@@ -68,12 +68,12 @@ def test_cancelling_ends_the_build_with_all_it_started_and_says_who_did_it(insta
     push = pushing(repository, app_name)
     wait_until("it is recorded", lambda: statuses(instance, app_name)[0] == "running")
     log = instance.ssh_background("builds:output", app_name, "current", "--follow")
-    wait_until("it is built", lambda: is_building(instance, app_name, stamp))
+    wait_until("it is built", lambda: is_building(instance, app_name, stamp), timeout_s=90)
     assert "canceled" in instance.ssh("builds:cancel", app_name).expect().stdout
-    said, _ = push.communicate(timeout=60)
+    said, _ = push.communicate(timeout=90)
     assert push.returncode != 0
     assert f"The deploy of {app_name} was canceled by tester" in said
-    followed, _ = log.communicate(timeout=30)
+    followed, _ = log.communicate(timeout=90)
     assert "canceled by tester" in followed
     last = deploys(instance, app_name)[0]
     assert (last["status"], last["canceled-by"], last["pid"]) == ("canceled", "tester", None)
@@ -94,7 +94,7 @@ def test_the_newest_of_several_pushes_that_wait_wins_and_a_lock_stops_all(instan
     second = pushing(instance.repository(app("second")), app_name)
     wait_until("the second waits", lambda: instance.paas("builds:report", app_name, "--builds-waiting").stdout == "1\n")
     third = pushing(instance.repository(app("third")), app_name)
-    told, _ = second.communicate(timeout=60)
+    told, _ = second.communicate(timeout=90)
     assert second.returncode != 0
     assert "Waiting: " in told and "is busy with git push by tester since" in told
     assert "Superseded: git push by tester came while this push waited" in told
@@ -134,7 +134,7 @@ def test_hanging_up_does_not_stop_a_deploy_unless_asked(
     push = pushing(repository, app_name, url=url, ssh=ssh)
     wait_until("it is deployed", lambda: "running" in instance.paas("builds:list", app_name).output)
     hang_up(push)
-    wait_until("it has ended", lambda: statuses(instance, app_name)[:1] == ["succeeded"])
+    wait_until("it has ended", lambda: statuses(instance, app_name)[:1] == ["succeeded"], timeout_s=90)
     assert instance.get(f"{app_name}.localhost").text == "left alone"
     wait_until(
         "its branch has moved",
@@ -142,9 +142,9 @@ def test_hanging_up_does_not_stop_a_deploy_unless_asked(
     )
     repository.commit(built_slowly(stamp))
     push = pushing(repository, app_name, "-o", "cancel-on-disconnect", url=url, ssh=ssh)
-    wait_until("it is built", lambda: is_building(instance, app_name, stamp))
+    wait_until("it is built", lambda: is_building(instance, app_name, stamp), timeout_s=90)
     hang_up(push)
-    wait_until("it has ended", lambda: statuses(instance, app_name)[0] == "canceled")
+    wait_until("it has ended", lambda: statuses(instance, app_name)[0] == "canceled", timeout_s=90)
     assert instance.get(f"{app_name}.localhost").text == "left alone"
     assert repository.git("ls-remote", repository.remote(app_name), "master").stdout.split()[0] == revision
 
