@@ -353,7 +353,10 @@ def openssh(instance: Instance) -> Iterator[int]:
     Path("/run/sshd").mkdir(exist_ok=True)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"]).expect()
     drop_in = (Path(__file__).parent.parent / "vagrant" / "sshd.conf").read_text()
-    drop_in = drop_in.replace("/var/lib/paas/ssh/authorized_keys", str(instance.root / "ssh" / "authorized_keys"))
+    # What is tested is the checkout, also where the program is installed on this machine.
+    keys = directory / "authorized_keys"
+    keys.write_text((instance.root / "ssh" / "authorized_keys").read_text().replace("/usr/local/bin/paas", str(PAAS)))
+    drop_in = drop_in.replace("/var/lib/paas/ssh/authorized_keys", str(keys))
     # /tmp is for everybody, which sshd does not like to see above a file with keys.
     main = f"HostKey {directory}/host\nPidFile {directory}/pid\nUsePAM no\nStrictModes no\nListenAddress 127.0.0.1\n{drop_in}"
     (directory / "config").write_text(main)

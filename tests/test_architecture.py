@@ -43,7 +43,7 @@ FRONT_DOORS: dict[str, tuple[str, ...]] = {
     "cronsim": ("paas.model.cron",),
     "jinja2": ("paas.proxies.nginx.render",),
     "sqlite3": ("paas.state",),
-    "cryptography": ("paas.state.vault",),
+    "cryptography": ("paas.state.vault", "paas.gateway"),
     "subprocess": ("paas.host.run",),
     "git": ("paas.host.git",),
     "multiprocessing": (),

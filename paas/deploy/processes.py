@@ -62,9 +62,12 @@ def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once
 
 
 def _release_anew(ctx: Context, app: App, release: Release, command: str) -> bool:
-    """Roll the release out with what was set since it was made; say whether anything was."""
+    """Roll the release out with what was set since it was made; say whether anything was. A locked app keeps what it has."""
     config = config_diff(release.config, ctx.state.config.merged(app.name))
     shape = config_diff(release.properties, frozen_properties(ctx.state.properties.merged(app.name)))
+    if (config or shape) and app.is_locked:
+        ctx.output.warn(f"Deploys of {app.name} are locked: what was set meanwhile waits for the next one")
+        return False
     if config or shape:
         cause = " ".join((command, *config, *shape))
         change_release(ctx, replace(app, is_stopped=False), lambda: None, cause=cause)

@@ -1,4 +1,4 @@
-"""The vault: config vars at rest, encrypted with a key that lies outside the database. The only user of cryptography.
+"""The vault: config vars at rest, encrypted with a key that lies outside the database.
 
 Sealed text is a blob, plain text is text: the column itself tells, so a database may hold both while it is being changed over.
 Fernet: AES-128-CBC with HMAC-SHA256. The key file holds one key in each line; the first one seals, all of them open, so

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from paas.deploy import apps, config, gc, ledger, receive, retention, rollback, rollout
+from paas.deploy import apps, config, gc, ledger, processes, receive, retention, rollback, rollout
 from paas.errors import Cancelled, Conflict, DeployFailed, HostProblem
 from paas.model.release import BuildKind, BuildStatus, ReleaseStatus
 from paas.model.source import Source
@@ -184,6 +184,8 @@ def test_a_lock_blocks_every_deploy_and_nothing_else(ctx, tree):
         with pytest.raises(Conflict, match="Deploys of shop are locked"):
             attempt()
     assert ctx.state.config.get("shop") == {"A": "1"}  # without a restart it is no deploy
+    processes.restart(ctx, "shop")
+    assert ctx.state.releases.current("shop").config == {}
     assert ctx.state.releases.current("shop").version == 2
     apps.set_locked(ctx, "shop", False)
     assert rollback.roll_back(ctx, "shop").version == 3
