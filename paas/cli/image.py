@@ -12,7 +12,7 @@ from paas.cli.imagebuild import build
 from paas.cli.imagefiles import TRANSFERS
 from paas.cli.readable import readable_size, readable_span, table
 from paas.context import Context
-from paas.deploy.gc import collect, kept_images
+from paas.deploy.gc import collect, kept_images, prune_mounted_caches
 from paas.errors import Conflict, HostProblem
 from paas.oci.listing import ImageSummary
 from paas.oci.manifest import HistoryEntry
@@ -123,7 +123,7 @@ def _steps(store: ImageStore, image: Image) -> list[dict[str, object]]:
 
 
 @click.command("image:prune")
-@click.option("--cache", "with_cache", is_flag=True, help="drop the whole step cache of builds, whatever its size")
+@click.option("--cache", "with_cache", is_flag=True, help="drop all that builds keep for later ones, whatever its size")
 @format_option
 @click.pass_obj
 def prune(ctx: Context, with_cache: bool, style: str) -> None:
@@ -132,6 +132,7 @@ def prune(ctx: Context, with_cache: bool, style: str) -> None:
     if with_cache:
         store = ImageStore(ctx.paths.images)
         store.prune(keep=store.image_ids(), grace_s=0, cache_bytes=0, cache_grace_s=0)
+        prune_mounted_caches(ctx, max_bytes=0)
     if style == "json":
         print_json(ctx.output, {"removed": removed})
         return

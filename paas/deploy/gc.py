@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paas.context import Context
 from paas.deploy.retention import kept_releases, prune_deploys
+from paas.host.caches import prune_caches
 
 
 def kept_images(ctx: Context) -> frozenset[str]:
@@ -16,8 +17,15 @@ def kept_images(ctx: Context) -> frozenset[str]:
     return frozenset(kept)
 
 
+def prune_mounted_caches(ctx: Context, *, max_bytes: int) -> None:
+    """Remove directories of `RUN --mount=type=cache` beyond so many bytes, those of all apps together, the last used kept."""
+    places = [*ctx.paths.cache.glob("*/dockerfile/mounts"), *ctx.paths.cache.glob("*/mounts")]
+    prune_caches(places, max_bytes=max_bytes)
+
+
 def collect(ctx: Context) -> tuple[str, ...]:
     """Remove images that nothing keeps and records of old deploys; return the images that went."""
     for app in ctx.state.apps.list():
         prune_deploys(ctx, app.name)
+    prune_mounted_caches(ctx, max_bytes=ctx.settings.build_cache_mb << 20)
     return ctx.engine.prune_images(kept_images(ctx))

@@ -6,11 +6,9 @@ Source: Dockerfile reference, "RUN --mount".
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import posixpath
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +20,11 @@ from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import workdir_path
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.builders.dockerfile.writer import LayerWriter, attributes_of
+from paas.host.caches import claim, make_cache, open_lock, share
 from paas.model.container import Mount
 
 #: What the kernel shows here is no place for files.
-_KERNEL_TREES = ("/proc", "/sys", "/dev")
+_KERNEL_TREES = ("/proc/", "/sys/", "/dev/")
 _AGENT_TARGET = "/run/buildkit/ssh_agent."
 
 
@@ -57,14 +56,15 @@ def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
     """Make the mounts of one RUN ready. Raises CopyError for a source that is not there."""
     mounts: list[Mount] = []
     env: dict[str, str] = {}
+    caches = _take_caches(run, workdir, sources)
     for asked in run.mounts:
         target = workdir_path(workdir, asked.target)
-        if asked.target and (target == "/" or target.startswith(_KERNEL_TREES)):
+        if asked.target and (target == "/" or f"{target}/".startswith(_KERNEL_TREES)):
             raise CopyError(f'invalid mount target "{target}"')
         if asked.kind == "bind":
             mounts.append(_bind(asked, target, sources))
         elif asked.kind == "cache":
-            mounts.append(_cache(asked, target, sources))
+            mounts.append(_cache(asked, target, caches[_cache_name(asked, workdir)], sources))
         elif asked.kind == "tmpfs":
             mounts.append(Mount(target=target, size_bytes=asked.size_bytes))
         elif asked.kind == "secret":
@@ -105,26 +105,23 @@ def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
     return Mount(target=target, source=copied, is_read_only=asked.is_read_only)
 
 
-def _cache(asked: RunMount, target: str, sources: MountSources) -> Mount:
-    name = hashlib.sha256((asked.id or target).encode()).hexdigest()[:32]
-    directory = _free_cache(sources, name) if asked.sharing == "private" else sources.caches / name
-    if asked.sharing == "locked":
-        sources.wait(_lock_of(sources, directory))
-    if not directory.is_dir():
-        with tempfile.TemporaryDirectory(dir=_made(sources.caches), prefix=".new-") as parent:
-            fresh = Path(parent) / name
-            fresh.mkdir()
-            if asked.origin:
-                tree = sources.tree(asked.origin)
-                copy_tree(tree, tree.resolve(asked.source or "/"), fresh)
-            os.chown(fresh, asked.uid, asked.gid)
-            fresh.chmod(int(asked.mode or "755", 8))
-            try:
-                fresh.rename(directory)
-            except OSError:
-                if not directory.is_dir():  # no: another step was first
-                    raise
-    return Mount(target=target, source=directory, is_read_only=asked.is_read_only)
+def _take_caches(run: Run, workdir: str, sources: MountSources) -> dict[str, Path]:
+    """Lock the caches of one RUN as they ask for it; return their directories by name.
+
+    All locks are taken before the step, in the same order by all: no two steps wait for each other.
+    """
+    asked = {_cache_name(m, workdir): m.sharing for m in run.mounts if m.kind == "cache"}
+    taken: dict[str, Path] = {}
+    for name, sharing in sorted(asked.items()):
+        directory = sources.caches / name
+        if sharing == "private":
+            directory = _free_cache(sources, name)
+        elif sharing == "locked":
+            sources.wait(open_lock(directory, sources.step))
+        else:
+            share(open_lock(directory, sources.step))
+        taken[name] = directory
+    return taken
 
 
 def _free_cache(sources: MountSources, name: str) -> Path:
@@ -132,19 +129,26 @@ def _free_cache(sources: MountSources, name: str) -> Path:
     number = 0
     while True:
         directory = sources.caches / (f"{name}.{number}" if number else name)
-        try:
-            fcntl.flock(_lock_of(sources, directory), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            number += 1
-        else:
+        if claim(open_lock(directory, sources.step)):
             return directory
+        number += 1
 
 
-def _lock_of(sources: MountSources, directory: Path) -> int:
-    """Open the lock of a cache directory for as long as the step lasts."""
-    lock = os.open(_made(sources.caches) / f".lock-{directory.name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    sources.step.callback(os.close, lock)
-    return lock
+def _cache_name(asked: RunMount, workdir: str) -> str:
+    return hashlib.sha256((asked.id or workdir_path(workdir, asked.target)).encode()).hexdigest()[:32]
+
+
+def _cache(asked: RunMount, target: str, directory: Path, sources: MountSources) -> Mount:
+    def fill(fresh: Path) -> None:
+        if asked.origin:
+            tree = sources.tree(asked.origin)
+            copy_tree(tree, tree.resolve(asked.source or "/"), fresh)
+        os.chown(fresh, asked.uid, asked.gid)
+        fresh.chmod(int(asked.mode or "755", 8))
+
+    if not directory.is_dir():
+        make_cache(directory, fill)
+    return Mount(target=target, source=directory, is_read_only=asked.is_read_only)
 
 
 def _add_agent(asked: RunMount, workdir: str, sources: MountSources, mounts: list[Mount], env: dict[str, str]) -> None:
@@ -183,8 +187,3 @@ def _add_secret(
         file.chmod(int(asked.mode or "400", 8))
         target = workdir_path(workdir, asked.target or f"/run/secrets/{name}")
         mounts.append(Mount(target=target, source=file, is_read_only=True))
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return directory
