@@ -158,6 +158,20 @@ version_of_checkout() {
         find buildpacks hooks -type f -perm /111 | sort) | sha256sum | cut -c1-12
 }
 
+# The command without Python's site module, which takes as long as all that a short command does; paas.cli.main loads it when
+# the work is done in its own process.
+write_launcher() {
+    local tree=$1 packages
+    packages=$("$tree/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    cat >"$tree/bin/paas" <<END
+#!$tree/bin/python -IS
+import sys
+sys.path.append("$packages")
+from paas.cli.main import main
+sys.exit(main())
+END
+}
+
 install_program() {
     local version tree source
     version=$(version_of_checkout)
@@ -173,6 +187,7 @@ install_program() {
         find "$source" -name __pycache__ -prune -exec rm -rf {} +
         quietly "$tree/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation "$source"
         rm -rf "$source"
+        write_launcher "$tree"
         mkdir -p "$tree/share/paas"
         cp -r "$CHECKOUT"/{buildpacks,nginx-templates,hooks} "$tree/share/paas/"
         touch "$tree/complete"

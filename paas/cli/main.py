@@ -20,6 +20,10 @@ def main() -> int:
         code = try_server(argv)
         if code is not None:
             return code
+    if sys.flags.no_site:  # the launcher leaves it out: what the client needs is without it
+        import site
+
+        site.main()
     if os.geteuid() != 0:
         sys.stderr.write(" !     The server does not run, and without it only root may use paas\n       run: sudo paas doctor\n")
         return os.EX_UNAVAILABLE

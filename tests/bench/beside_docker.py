@@ -26,7 +26,7 @@ from dockerd import Docker, docker_engine
 from engine import first_answer
 
 from engine_ground import BUSYBOX, compiled_server, make_image
-from harness import PAAS, Instance
+from harness import Instance
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.model.container import ContainerSpec, Limits
 from paas.oci.store import ImageStore
@@ -101,15 +101,26 @@ def _options() -> argparse.Namespace:
 
 def _ours(instance: Instance) -> Side:
     os.environ.update(instance.env)
+    paas = _installed_command(instance.base)
 
     def address(container: str) -> str:
-        said = subprocess.run([PAAS, "container:inspect", container], check=True, capture_output=True, text=True).stdout
+        said = subprocess.run([paas, "container:inspect", container], check=True, capture_output=True, text=True).stdout
         return str(json.loads(said)[0]["address"])
 
     def command(verb: str, *words: str) -> list[str]:
-        return [str(PAAS), f"container:{verb}", *words]
+        return [str(paas), f"container:{verb}", *words]
 
     return Side(name="paas", command=command, address=address, image="busybox")
+
+
+def _installed_command(directory: Path) -> Path:
+    """Write the command as the installer does; the test environment's own costs more to start."""
+    checkout, command = Path(__file__).parent.parent.parent, directory / "paas"
+    command.write_text(
+        f'#!{sys.executable} -IS\nimport sys\nsys.path.append("{checkout}")\nfrom paas.cli.main import main\nsys.exit(main())\n'
+    )
+    command.chmod(0o755)
+    return command
 
 
 def _dockers(docker: Docker) -> Side:

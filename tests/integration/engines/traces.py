@@ -26,7 +26,15 @@ def traces(ground: EngineGround) -> dict[str, object]:
         "files": sorted(str(p) for p in (*ground.paths.containers.glob("**/*"), *(ground.paths.run).glob("*/*"))),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "processes": processes(ground),
+        "namespaces": namespaces(ground),
     }
+
+
+def namespaces(ground: EngineGround) -> int:
+    """Return how many network namespaces belong to the ground's user namespaces: lsns lists those that nobody is in, too."""
+    owners = {str(path.stat().st_ino) for path in (ground.paths.run / "tenants").glob("*")}
+    said = subprocess.run(["lsns", "--type", "net", "--noheadings", "--output", "ONS"], capture_output=True, text=True).stdout
+    return sum(1 for line in said.splitlines() if line.strip() in owners)
 
 
 def processes(ground: EngineGround) -> list[str]:

@@ -1,0 +1,39 @@
+"""The thin client: what it writes, and that it stays light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import paas
+from paas.cli.client import as_json
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"argv": ["ps:scale", 'a"b\\c', "ä€\U0001f600", "\x00\n\x7f", ""], "cwd": "/", "env": {"K": "V"}, "as": ""},
+        {"command": "git-receive-pack 'shop'", "env": {}, "none": ()},
+    ],
+)
+def test_what_is_sent_is_what_json_would_send(request_: dict[str, object]) -> None:
+    assert as_json(request_) == json.dumps(request_)
+
+
+def test_what_has_no_place_in_a_request_is_a_fault() -> None:
+    with pytest.raises(TypeError):
+        as_json({"argv": [1]})
+
+
+def test_a_command_imports_nothing_that_costs_time() -> None:
+    """Each of these costs as much as the rest of the client."""
+    script = "import sys; sys.path.append(sys.argv[1]); import paas.cli.client; print(*sys.modules)"
+    argv = [sys.executable, "-IS", "-c", script, str(Path(paas.__file__).parent.parent)]
+    loaded = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    heavy = {"json", "socket", "signal", "enum", "re", "typing", "contextlib", "collections", "pathlib", "types", "site"}
+    assert heavy & set(loaded) == set()
+
