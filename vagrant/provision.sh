@@ -335,6 +335,12 @@ remove_from_kernel() {
         ip link delete "$name"
     done
     ! nft list table inet "$prefix" >/dev/null 2>&1 || nft delete table inet "$prefix"
+    local chain direction
+    for chain in DOCKER-USER FORWARD; do        # ours only where Docker or another firewall drops by default
+        for direction in -i -o; do
+            iptables -w -D "$chain" "$direction" "${prefix}b+" -j ACCEPT 2>/dev/null || true
+        done
+    done
     awk -v data="$DATA/" -v run="$RUN/" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/self/mounts |
         tac | while read -r target; do umount -l "$target"; done
     for target in /sys/fs/cgroup/paas /sys/fs/cgroup/*/paas; do     # under systemd they went with their unit
