@@ -13,6 +13,8 @@ from paas.errors import InvalidFile
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 _DIRECTIVES = ("escape", "syntax", "check")
+_OPTION = r"\s*(?:(?:skip|experimental)=[\w, ]+|error=(?:true|false|1|0|t|f))\s*"
+_CHECK = re.compile(rf"{_OPTION}(?:;{_OPTION})*\Z", re.IGNORECASE)
 _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]+)\Z")
 _QUOTED = re.compile(r"""(['"])(.*)\1\Z""")
 #: Only these may be followed by here-documents.
@@ -121,6 +123,9 @@ def _read_directives(physical: Sequence[str], file: str) -> dict[str, str]:
             raise InvalidFile(file, number, f"only one {name} parser directive can be used", text=line)
         if name == "escape" and match[2] not in ("\\", "`"):
             raise InvalidFile(file, number, f"invalid escape token '{match[2]}'", text=line, remedy="use \\ or `")
+        if name == "check" and not _CHECK.match(match[2]):
+            raise InvalidFile(file, number, f"invalid check option '{match[2]}'", text=line,
+                              remedy="use skip=RULE,... or skip=all, and error=true, apart by ;")
         found[name] = match[2]
     return found
 

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,14 @@ def test_a_symlinked_context_is_the_directory_it_leads_to(desk: Desk) -> None:
 def test_a_git_repository_that_cannot_be_fetched_is_no_context(desk: Desk) -> None:
     desk.build("git://127.0.0.1:1/gone.git", code=1)
     assert "failed to fetch git://127.0.0.1:1/gone.git" in desk.err.getvalue()
+
+
+def test_a_build_is_limited_by_default(desk: Desk) -> None:
+    desk.ctx = replace(desk.ctx, settings=replace(desk.ctx.settings, build_memory_mb=64, pids=48, build_timeout_s=60))
+    desk.write(Dockerfile="FROM debian:12\nRUN perl -e '$x .= \"a\" x 10000000 while 1'\n")
+    desk.build("src", code=40)
+    assert "out of memory: the build's memory limit was reached" in desk.err.getvalue()
+    desk.write(Dockerfile="FROM debian:12\nRUN while :; do sleep 1000 & done\n")
+    desk.build("src", code=40)
+    assert "too many processes: the build's limit was reached" in desk.err.getvalue()
+    assert desk.yard.leftovers() == []
