@@ -1,4 +1,4 @@
-"""`apps:*`: create, destroy, list, exists, rename, report, lock, unlock."""
+"""`apps:*`: create, destroy, list, exists, rename, report, lock, unlock, locked."""
 
 from __future__ import annotations
 
@@ -98,7 +98,17 @@ def unlock(ctx: Context, app: str) -> None:
     ctx.output.step(f"Deploys of {app} are unlocked")
 
 
+@click.command("apps:locked")
+@click.argument("app")
+@click.pass_obj
+def locked(ctx: Context, app: str) -> int:
+    """Exit with 0 if deploys of the app are locked."""
+    is_locked = ctx.state.apps.get(app).is_locked
+    ctx.output.step(f"Deploys of {app} are {'' if is_locked else 'not '}locked")
+    return 0 if is_locked else 1
+
+
 COMMANDS: tuple[click.Command, ...] = (
-    create, destroy, list_apps, exists, rename, lock, unlock,
+    create, destroy, list_apps, exists, rename, lock, unlock, locked,
     report_command("apps", "Show what is known about an app, or about all.", _report, what="app"),
 )  # fmt: skip

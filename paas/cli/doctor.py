@@ -23,7 +23,7 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 def doctor(command: click.Context, style: str, verbose: bool) -> None:
     """Check this machine; say what is missing, why it matters and what to type."""
     ctx: Context = command.obj
-    findings = (*diagnose(read_facts(ctx.paths, ctx.settings)), *_orphans(ctx))
+    findings = (*diagnose(read_facts(ctx.paths, ctx.settings)), *_orphans(ctx), *_config_key(ctx))
     if style == "json":
         ctx.output.plain(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -46,6 +46,17 @@ def _orphans(ctx: Context) -> tuple[Finding, ...]:
             why="a crash left it; it takes disk and memory", remedy="systemctl restart paas, which repairs",
         ),
     )  # fmt: skip
+
+
+def _config_key(ctx: Context) -> tuple[Finding, ...]:
+    if not ctx.state.vault.seals:
+        return ()
+    try:
+        ctx.state.vault.seal("")
+    except PaasError as exc:
+        why = "without it no config var can be read, and nothing started"
+        return (Finding(check="config key", level=Level.PROBLEM, found=exc.message, why=why, remedy=exc.remedy),)
+    return (Finding(check="config key", level=Level.OK, found="config vars are encrypted"),)
 
 
 def _show(ctx: Context, findings: tuple[Finding, ...], *, verbose: bool) -> None:

@@ -16,7 +16,7 @@ from paas.deploy.publish import publish
 from paas.deploy.pushes import newest_wins, push_turn
 from paas.deploy.queue import deploy_turn, refuse_locked
 from paas.deploy.record import recorded
-from paas.errors import Conflict, InvalidInput
+from paas.errors import CommandFailed, Conflict, HostProblem, InvalidInput
 from paas.host import git
 from paas.host.files import remove_tree
 from paas.model.app import App
@@ -49,15 +49,20 @@ def _deploy_update(ctx: Context, app: App, update: RefUpdate) -> None:
     repo = ctx.paths.repo(app.name)
     present = git.resolve(repo, update.ref)
     _refuse_overtaken(repo, update, present)
-    if not app.deploy_branch:
-        ctx.output.step(f"Set {update.branch} as deploy-branch")
 
     def move_branch() -> None:
-        git.move_branch(repo, update.ref, update.new, expected=present)
+        try:
+            git.move_branch(repo, update.ref, update.new, expected=present)
+        except CommandFailed as exc:
+            raise HostProblem(f"The release is live, but {update.branch} stays where it was: {exc.message}", output=exc.output,
+                              remedy="push again") from exc
         ctx.state.apps.set_deploy_branch(app.name, update.branch)
 
-    with exported(ctx, app, update.new) as source:
-        deploy_source(ctx, app, source, cause="git push", afterwards=move_branch)
+    with recorded(ctx, app, BuildKind.BUILD, cause="git push", revision=update.new) as deploy:
+        if not app.deploy_branch:
+            ctx.output.step(f"Set {update.branch} as deploy-branch")
+        with exported(ctx, app, update.new) as source:
+            deploy_source(ctx, app, source, deploy, afterwards=move_branch)
 
 
 def rebuild(ctx: Context, app_name: str) -> Release:
@@ -67,20 +72,25 @@ def rebuild(ctx: Context, app_name: str) -> Release:
         revision = current.revision if current else git.resolve(ctx.paths.repo(app.name), app.deploy_branch or "HEAD")
         if not revision:
             raise Conflict(f"App {app.name} has not been deployed", remedy=f"git push paas {app.deploy_branch or 'master'}")
-        with exported(ctx, app, revision) as source:
-            return deploy_source(ctx, app, source, cause="ps:rebuild")
+        with (
+            recorded(ctx, app, BuildKind.BUILD, cause="ps:rebuild", revision=revision) as deploy,
+            exported(ctx, app, revision) as source,
+        ):
+            return deploy_source(ctx, app, source, deploy)
 
 
 def deploy_source(
-    ctx: Context, app: App, source: Source, *, cause: str, afterwards: Callable[[], None] | None = None
+    ctx: Context, app: App, source: Source, deploy: Build, *, afterwards: Callable[[], None] | None = None
 ) -> Release:
-    """Take a tree all the way: build, release, roll out; `afterwards` as in `rollout.go_live`. The caller holds the turn."""
-    with recorded(ctx, app, BuildKind.BUILD, cause=cause, revision=source.revision) as deploy:
-        built = build.build_source(ctx, app, source, deploy)
-        new = release.create_release(ctx, app, built, cause=cause)
-        publish(ctx, app, new)
-        rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built), afterwards=afterwards)
-        return rollout.follow_up(ctx, app, new)
+    """Take a tree all the way: build, release, roll out; `afterwards` as in `rollout.go_live`.
+
+    The caller holds the app's turn and has the deploy recorded.
+    """
+    built = build.build_source(ctx, app, source, deploy)
+    new = release.create_release(ctx, app, built, cause=deploy.cause)
+    publish(ctx, app, new)
+    rollout.go_live(ctx, app, new, on_live=lambda: _store_added_config(ctx, app, built), afterwards=afterwards)
+    return rollout.follow_up(ctx, app, new)
 
 
 def _store_added_config(ctx: Context, app: App, built: Build) -> None:

@@ -33,6 +33,8 @@ def recorded(ctx: Context, app: App, kind: BuildKind, *, cause: str, revision: s
             status = BuildStatus.CANCELLED if isinstance(error, Cancelled) else BuildStatus.FAILED
             with contextlib.suppress(PaasError):  # the first failure is the one to tell; `close_interrupted` makes up for it
                 ctx.state.builds.finish(build.id, status, ctx.now())
+                for release in ctx.state.releases.pending(app.name):  # interrupted between its steps
+                    mark_failed(ctx, release)
             if error is exc:
                 raise
             raise error from exc

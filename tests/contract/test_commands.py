@@ -12,7 +12,7 @@ from paas.cli import root
 
 #: Topic -> verbs; an empty verb is a command without one.
 PROMISED = {
-    "apps": ("create", "destroy", "list", "exists", "rename", "report", "lock", "unlock"),
+    "apps": ("create", "destroy", "list", "exists", "rename", "report", "lock", "unlock", "locked"),
     "config": ("set", "unset", "get", "show", "keys", "export", "import", "clear", "bundle", "rekey"),
     "ps": ("scale", "restart", "stop", "start", "restore", "rebuild", "report", "inspect", "rollback", "set"),
     "domains": ("add", "remove", "set", "clear", "report", "add-global", "remove-global", "set-global", "clear-global"),

@@ -73,6 +73,7 @@ def test_config_is_encrypted_with_a_key_file(fresh_instance: Instance) -> None:
     instance.repository(app("sealed")).push("shop").expect()
     instance.ssh("config:set", "shop", f"TOKEN={secret}").expect()
     assert "No key file is set" in instance.paas("config:rekey").expect(1).stderr
+    assert "config key" not in instance.paas("doctor", "--verbose").stdout
     instance.stop()
     instance.write_settings(config_key_file=str(key))
     instance.start()
@@ -89,6 +90,7 @@ def test_config_is_encrypted_with_a_key_file(fresh_instance: Instance) -> None:
     key.rename(key.with_suffix(".away"))
     refused = instance.ssh("config:set", "shop", "OTHER=2").expect(80)
     assert f"The key file {key} cannot be read" in refused.stderr
+    assert f"The key file {key} cannot be read" in instance.paas("doctor").stdout
     assert instance.get("shop.localhost").text == "sealed"
     instance.ssh("releases:list", "shop").expect()
     key.with_suffix(".away").rename(key)

@@ -105,6 +105,7 @@ def test_the_newest_of_several_pushes_that_wait_wins_and_a_lock_stops_all(instan
     assert instance.get(f"{app_name}.localhost").text == "third"
     instance.ssh("apps:lock", app_name).expect()
     assert instance.ssh("apps:report", app_name, "--app-locked").stdout == "true\n"
+    assert instance.ssh("apps:locked", app_name).code == 0
     for command in (("ps:rebuild", app_name), ("ps:rollback", app_name), ("config:set", app_name, "A=b")):
         assert f"Deploys of {app_name} are locked" in instance.ssh(*command).expect(1).stderr
     locked = instance.repository(app("locked")).push(app_name, "master", "--force")
@@ -112,6 +113,7 @@ def test_the_newest_of_several_pushes_that_wait_wins_and_a_lock_stops_all(instan
     instance.ssh("config:set", "--no-restart", app_name, "A=b").expect()
     instance.ssh("ps:restart", app_name).expect()
     instance.ssh("apps:unlock", app_name).expect()
+    assert instance.ssh("apps:locked", app_name).code == 1
     instance.ssh("config:set", app_name, "A=b").expect()
     assert instance.get(f"{app_name}.localhost", "/env/A").text == "b"
 

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context, Identity
+from paas.deploy.receive import deploy_source
+from paas.deploy.record import recorded
 from paas.engines import CommittedRun, Stdio
 from paas.errors import DeployFailed, NotFound, RoutingFailed
 from paas.host import git
+from paas.model.app import App
 from paas.model.container import (
     KIND_PROCESS,
     LABEL_APP,
@@ -30,7 +33,8 @@ from paas.model.container import (
 )  # fmt: skip
 from paas.model.healthcheck import Healthcheck
 from paas.model.process import ProcessType
-from paas.model.release import BuildResult
+from paas.model.release import BuildKind, BuildResult, Release
+from paas.model.source import Source
 from paas.output import Output
 from paas.paths import Paths
 from paas.schedulers import LABEL_GENERATION, CheckResult, Deployment
@@ -259,3 +263,9 @@ def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
         output=Output(io.StringIO(), io.StringIO()),
         identity=Identity(name="alice", is_admin=False),
     )
+
+
+def take_live(ctx: Context, app: App, tree: Path, revision: str = "") -> Release:
+    """Take a tree live as a push does, recorded."""
+    with recorded(ctx, app, BuildKind.BUILD, cause="git push", revision=revision) as deploy:
+        return deploy_source(ctx, app, Source(tree=tree, revision=revision), deploy)

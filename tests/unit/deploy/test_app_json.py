@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, config, receive, rollback
+from paas.deploy import apps, config, rollback
 from paas.deploy.environment import plan_config
 from paas.errors import DeployFailed, InvalidFile, InvalidInput
 from paas.model.appjson import EnvVar
 from paas.model.release import BuildKind, BuildStatus
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def deploy(ctx: Context, tree: Path, app_json: str = "") -> None:
     else:
         (tree / "app.json").unlink(missing_ok=True)
     app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
-    receive.deploy_source(ctx, app, Source(tree=tree, revision="abc"), cause="git push")
+    take_live(ctx, app, tree, "abc")
 
 
 def test_each_release_keeps_the_app_json_of_its_build(ctx, tree):
@@ -67,7 +67,7 @@ def test_an_app_json_that_is_a_link_is_not_read(ctx, tree, tmp_path):
     (tmp_path / "secret").write_text("not json")
     (tree / "app.json").symlink_to(tmp_path / "secret")
     app = apps.create(ctx, "shop")
-    receive.deploy_source(ctx, app, Source(tree=tree), cause="git push")
+    take_live(ctx, app, tree)
     assert ctx.state.releases.get("shop", 1).app_json.text == ""
 
 

@@ -14,10 +14,9 @@ from paas.context import Context, Identity
 from paas.deploy import apps, cancel, rollout
 from paas.deploy.cancel import cancel_deploy, shown_status
 from paas.deploy.queue import app_turn
-from paas.deploy.receive import deploy_source
 from paas.errors import Cancelled, Conflict, NotFound
 from paas.model.release import BuildStatus, ReleaseStatus
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def deploying(ctx: Context, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             try:
                 monkeypatch.setattr(rollout, "switch_to", lambda *_: switch())
                 with app_turn(ctx, "shop", "git push"):
-                    deploy_source(ctx, app, Source(tree=tmp_path / "tree", revision="abc"), cause="git push")
+                    take_live(ctx, app, tmp_path / "tree", "abc")
                 code = 0
             except Cancelled as exc:
                 code = 1 if exc.message == "The deploy of shop was canceled by bob" else 2

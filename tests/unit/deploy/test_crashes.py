@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from paas.context import Context, Identity
-from paas.deploy import apps, config, ledger, processes, receive, rollback, rollout
+from paas.deploy import apps, config, ledger, processes, rollback, rollout
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import PaasError
@@ -33,12 +33,11 @@ from paas.host import git
 from paas.model.container import LABEL_TYPE, process_of
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult, BuildStatus, ReleaseStatus
-from paas.model.source import Source
 from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
 from paas.state import State
-from unit.deploy.conftest import FakeBuilder, FakeEngine, FakeProxy, FakeScheduler
+from unit.deploy.conftest import FakeBuilder, FakeEngine, FakeProxy, FakeScheduler, take_live
 
 APP = "shop"
 KILLED = 137
@@ -249,7 +248,7 @@ def push(world: World) -> Command:
 
     def command(ctx: Context) -> None:
         app = ctx.state.apps.find(APP) or apps.create(ctx, APP)
-        receive.deploy_source(ctx, app, Source(tree=world.tree, revision="abc"), cause="git push")
+        take_live(ctx, app, world.tree, "abc")
 
     return command
 

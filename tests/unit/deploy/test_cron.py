@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, cron, receive, rollout
+from paas.deploy import apps, cron, rollout
 from paas.deploy.cron import MOST_AT_ONCE
 from paas.errors import Conflict, HostProblem, NotFound
 from paas.model.container import KIND_CRON, LABEL_DEADLINE, LABEL_KIND
 from paas.model.cron import GRACE_S, CronStatus
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def shop(ctx: Context, tmp_path: Path):
         task = {"command": command, "schedule": "@daily", "concurrency_policy": policy, **fields}
         (tree / "app.json").write_text(json.dumps({"cron": [task] if command else []}))
         app = ctx.state.apps.get("shop")
-        rollout.follow_up(ctx, app, receive.deploy_source(ctx, app, Source(tree=tree, revision="abc"), cause="git push"))
+        rollout.follow_up(ctx, app, take_live(ctx, app, tree, "abc"))
         return ctx.state.releases.current("shop").app_json.cron[0] if command else None
 
     return deploy

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from paas.deploy import apps, health, processes, receive, rollout
+from paas.deploy import apps, health, processes, rollout
 from paas.deploy.health import Health, Verdict, judge
 from paas.deploy.queue import app_turn
 from paas.errors import Conflict
 from paas.model.healthcheck import Healthcheck, HealthcheckKind, HealthcheckType
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
-from paas.model.source import Source
 from paas.schedulers import CheckResult
 from paas.serve.checks import CheckLoop, watched_apps
 from paas.state import State
+from unit.deploy.conftest import take_live
 
 LIVENESS = Healthcheck(kind=HealthcheckKind.PATH, type=HealthcheckType.LIVENESS, attempts=2)
 READINESS = Healthcheck(kind=HealthcheckKind.PATH, type=HealthcheckType.READINESS, attempts=2)
@@ -53,7 +53,7 @@ def shop(ctx, tmp_path):
     checks = [{"type": kind, "path": "/", "attempts": 1, "wait": 1} for kind in ("liveness", "readiness")]
     (tree / "app.json").write_text(json.dumps({"healthchecks": {"web": checks}, "formation": {"web": {"quantity": 2}}}))
     ctx.builders[0].result = BuildResult(image="i", processes=(ProcessType(name="web", command="w"),))
-    receive.deploy_source(ctx, apps.create(ctx, "shop"), Source(tree=tree, revision="abc"), cause="git push")
+    take_live(ctx, apps.create(ctx, "shop"), tree, "abc")
     return ctx
 
 

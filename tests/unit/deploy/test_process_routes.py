@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from paas.deploy import apps, processes, receive, routes, routing
+from paas.deploy import apps, processes, routes, routing
 from paas.errors import Conflict, InvalidInput
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
 from paas.model.route import Backend, PortMap, own_name, parse_path
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 TYPES = tuple(ProcessType(name=name, command="x") for name in ("web", "web-admin", "api", "worker"))
 
@@ -22,7 +22,7 @@ def shop(ctx, tmp_path):
     ctx.builders[0].result = BuildResult(image="i", processes=TYPES)
     app = apps.create(ctx, "shop")
     ctx.state.apps.scale("shop", {t.name: 1 for t in TYPES})
-    receive.deploy_source(ctx, app, Source(tree=tmp_path / "tree", revision="abc"), cause="git push")
+    take_live(ctx, app, tmp_path / "tree", "abc")
     return ctx
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from paas.deploy import apps, processes, receive, rollback, rollout
+from paas.deploy import apps, processes, rollback, rollout
 from paas.errors import Conflict, DeployFailed, InvalidInput
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 WEB, WORKER = ProcessType(name="web", command="serve"), ProcessType(name="worker", command="work")
 
@@ -21,7 +21,7 @@ def shop(ctx, tmp_path):
     ctx.builders[0].result = BuildResult(image="i", processes=(WEB, WORKER))
     app = apps.create(ctx, "shop")
     ctx.state.apps.scale("shop", {"web": 2, "worker": 1})
-    receive.deploy_source(ctx, app, Source(tree=tmp_path / "tree", revision="abc"), cause="git push")
+    take_live(ctx, app, tmp_path / "tree", "abc")
     return ctx
 
 
@@ -84,7 +84,7 @@ def test_limits_wait_for_a_release_and_a_rollback_brings_them_back(shop, tmp_pat
     app = shop.state.apps.get("shop")
     before = rollout.current_deployment(shop, app).properties
     assert before == {"ps.stop-timeout-seconds": "3"}
-    receive.deploy_source(shop, app, Source(tree=tmp_path / "tree", revision="def"), cause="git push")
+    take_live(shop, app, tmp_path / "tree", "def")
     assert rollout.current_deployment(shop, app).properties == {"ps.stop-timeout-seconds": "3", "resource.limit.memory": "64"}
     rollback.roll_back(shop, "shop", 1)
     assert rollout.current_deployment(shop, app).properties == {"ps.stop-timeout-seconds": "3"}
@@ -103,7 +103,7 @@ APP_JSON = '{"formation": {"web": {"quantity": 3, "max_parallel": 1}, "worker": 
 def test_app_json_sets_the_formation_and_then_nobody_scales_by_hand(shop, tmp_path):
     (tmp_path / "tree/app.json").write_text(APP_JSON)
     app = shop.state.apps.get("shop")
-    receive.deploy_source(shop, app, Source(tree=tmp_path / "tree", revision="def"), cause="git push")
+    take_live(shop, app, tmp_path / "tree", "def")
     deployment = rollout.current_deployment(shop, app)
     assert deployment.formation == {"web": 3, "worker": 1}
     assert (deployment.parallel_of("web"), deployment.parallel_of("worker")) == (1, 0)
@@ -116,7 +116,7 @@ def test_app_json_sets_the_formation_and_then_nobody_scales_by_hand(shop, tmp_pa
 
 def test_a_scaled_type_that_left_the_procfile_is_skipped_aloud(shop, tmp_path):
     shop.builders[0].result = BuildResult(image="i", processes=(WEB,))
-    receive.deploy_source(shop, shop.state.apps.get("shop"), Source(tree=tmp_path / "tree", revision="def"), cause="git push")
+    take_live(shop, shop.state.apps.get("shop"), tmp_path / "tree", "def")
     assert "Skipping worker as it is missing from the current Procfile" in shop.output._err.getvalue()
     assert [name for name in shop.engine.names() if ".v2." in name] == ["shop.web.1.v2.g0", "shop.web.2.v2.g0"]
 
@@ -127,7 +127,7 @@ def test_an_app_of_workers_alone_is_deployed_without_a_route(ctx, tmp_path):
     ctx.builders[0].result = BuildResult(image="i", processes=(WORKER,))
     ctx.state.apps.create("jobs", 0)
     ctx.state.apps.scale("jobs", {"worker": 2})
-    receive.deploy_source(ctx, ctx.state.apps.get("jobs"), Source(tree=tmp_path / "tree", revision="a"), cause="git push")
+    take_live(ctx, ctx.state.apps.get("jobs"), tmp_path / "tree", "a")
     assert ctx.engine.names() == ["jobs.worker.1.v1.g0", "jobs.worker.2.v1.g0"]
     assert ctx.proxy.served == {}
     rollout.announce(ctx, ctx.state.apps.get("jobs"), ctx.state.releases.current("jobs"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from paas.deploy import apps, config, gc, ledger, processes, receive, retention, rollback, rollout
 from paas.errors import Cancelled, Conflict, DeployFailed, HostProblem
 from paas.model.release import BuildKind, BuildStatus, ReleaseStatus
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def tree(tmp_path):
 
 def deploy(ctx, tree, revision="abc"):
     app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
-    return receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
+    return take_live(ctx, app, tree, revision)
 
 
 def log_of(ctx, number):
@@ -70,6 +71,18 @@ def test_one_who_cancels_is_named_to_the_one_who_pushed(ctx, tree, monkeypatch):
     assert "canceled by bob" in log_of(ctx, 1)
 
 
+def test_a_deploy_that_ends_between_two_steps_leaves_no_release_pending(ctx, tree, monkeypatch):
+    app = apps.create(ctx, "shop")
+
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rollout, "go_live", interrupt)
+    with pytest.raises(Cancelled):
+        take_live(ctx, app, tree, "abc")
+    assert [release.status for release in ctx.state.releases.list("shop")] == [ReleaseStatus.FAILED]
+
+
 def test_an_interrupted_deploy_is_one(ctx, tree, monkeypatch):
     apps.create(ctx, "shop")
 
@@ -88,7 +101,7 @@ def test_what_comes_when_the_release_is_live_does_not_make_it_a_failure(ctx, tre
 
     monkeypatch.setattr(rollout.hooks, "run_hook", interrupt)
     app = ctx.state.apps.create("shop", 0)
-    live = receive.deploy_source(ctx, app, Source(tree=tree, revision="abc"), cause="git push")
+    live = take_live(ctx, app, tree, "abc")
     assert live.status is ReleaseStatus.CURRENT
     assert ctx.state.builds.list("shop")[0].status is BuildStatus.SUCCEEDED
     assert "Interrupted; v1 is live all the same" in log_of(ctx, 1)
@@ -207,6 +220,17 @@ def test_replacing_the_config_is_one_release(ctx, tree):
     release = ctx.state.releases.current("shop")
     assert (release.version, release.config, release.diff) == (3, {"B": "3", "C": "4"}, ("-A", "~B", "+C"))
     assert config.replace_config(ctx, "shop", {"B": "3", "C": "4"}) is config.Outcome.UNCHANGED
+
+
+def test_two_changes_at_once_both_count(ctx, tree):
+    deploy(ctx, tree)
+    threads = [threading.Thread(target=config.set_config, args=(ctx, "shop", {key: "1"})) for key in "ABC"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ctx.state.config.get("shop") == ctx.state.releases.current("shop").config == {"A": "1", "B": "1", "C": "1"}
+    assert ctx.state.releases.current("shop").version == 4
 
 
 def test_global_vars_say_whether_anything_changed(ctx):

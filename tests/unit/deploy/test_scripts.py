@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, config, gc, receive, rollback
+from paas.deploy import apps, config, gc, rollback
 from paas.errors import Cancelled, CommandFailed, HostProblem, TaskFailed
 from paas.model.container import KIND_TASK, LABEL_APP, LABEL_KIND, ContainerSpec
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult, ReleaseStatus
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 PRE, RELEASE, POST, FIRST = "make assets", "migrate", "notify", "seed"
 
@@ -35,7 +35,7 @@ def tree(tmp_path: Path, ctx: Context) -> Path:
 
 def deploy(ctx: Context, tree: Path) -> None:
     app = ctx.state.apps.get("shop")
-    receive.deploy_source(ctx, app, Source(tree=tree, revision="abc"), cause="git push")
+    take_live(ctx, app, tree, "abc")
 
 
 def ran(ctx: Context) -> list[tuple[str, str]]:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, cron, receive, rollout
+from paas.deploy import apps, cron, rollout
 from paas.errors import HostProblem
 from paas.model.container import KIND_CRON, LABEL_KIND
 from paas.model.cron import CronStatus
-from paas.model.source import Source
 from paas.serve.cron import MAX_WORKERS, RETRY_S, Timetable
+from unit.deploy.conftest import take_live
 
 START = 1_800_000_000.0  # divisible by 60
 
@@ -92,7 +92,7 @@ def deploy(world: World, tmp_path: Path):
         tasks = [{"command": f"run {n}", "schedule": text, "concurrency_policy": policy} for n, text in enumerate(schedules)]
         (tree / "app.json").write_text(json.dumps({"cron": tasks}))
         app = world.ctx.state.apps.get("shop")
-        live = receive.deploy_source(world.ctx, app, Source(tree=tree, revision="abc"), cause="git push")
+        live = take_live(world.ctx, app, tree, "abc")
         rollout.follow_up(world.ctx, app, live)
         world.refresh()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, build, config, ledger, processes, receive, release, rollback, rollout, routes
+from paas.deploy import apps, build, config, ledger, processes, release, rollback, rollout, routes
 from paas.deploy.config import Outcome
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import app_turn
@@ -20,6 +20,7 @@ from paas.model.release import BuildResult, BuildStatus, ReleaseStatus
 from paas.model.route import PortMap
 from paas.model.source import Source
 from paas.schedulers import Deployment
+from unit.deploy.conftest import take_live
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def tree(tmp_path: Path) -> Path:
 
 def deploy(ctx: Context, tree: Path, revision: str = "abc") -> None:
     app = ctx.state.apps.find("shop") or apps.create(ctx, "shop")
-    receive.deploy_source(ctx, app, Source(tree=tree, revision=revision), cause="git push")
+    take_live(ctx, app, tree, revision)
 
 
 def retire(ctx: Context) -> None:

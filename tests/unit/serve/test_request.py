@@ -70,6 +70,12 @@ def test_unbalanced_quotes_are_explained() -> None:
         over_ssh("echo 'a")
 
 
+def test_only_commands_of_ours_hear_that_their_client_is_gone() -> None:
+    assert Request(argv=("git:hook", "shop")).hears_hangup
+    assert Request(argv=("config:set", "shop", "A=b")).hears_hangup
+    assert not Request(argv=("git-receive-pack", "shop")).hears_hangup
+
+
 @pytest.mark.parametrize(
     ("argv", "survives", "changes"),
     [
