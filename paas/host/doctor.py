@@ -134,6 +134,11 @@ def _nginx(facts: Facts) -> Iterator[Finding]:
         "nginx configuration", not facts.nginx_problem, facts.nginx_problem or "valid",
         "no route can change while nginx refuses its configuration", "paas nginx:validate-config",
     )  # fmt: skip
+    yield _finding(
+        "nginx", facts.is_nginx_running, "running" if facts.is_nginx_running else "not running",
+        f"no app answers; another program may have port {facts.http_port}. nginx is started again within 20 s when it is free",
+        f"ss -ltnp sport = :{facts.http_port}",
+    )  # fmt: skip
 
 
 def _names(facts: Facts) -> Iterator[Finding]:

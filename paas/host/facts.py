@@ -86,6 +86,9 @@ class Facts:
     #: True as well while no app has a network yet: the first one turns it on.
     is_forwarding: bool
     is_server_running: bool
+    #: True as well where only root could tell, and while the server that starts it does not run.
+    is_nginx_running: bool
+    http_port: int
 
     @property
     def kernel_version(self) -> tuple[int, int]:
@@ -121,6 +124,8 @@ def read_facts(paths: Paths, settings: Settings) -> Facts:
         can_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
         is_forwarding=_number(Path("/proc/sys/net/ipv4/ip_forward")) == 1 or not _has_networks(settings.network_prefix),
         is_server_running=answers(paths.socket),
+        is_nginx_running=os.geteuid() != 0 or not answers(paths.socket) or answers(paths.proxy_socket),
+        http_port=settings.http_port,
     )
 
 

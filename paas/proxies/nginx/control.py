@@ -93,9 +93,8 @@ class Nginx:
         try:
             run(start)
         except CommandFailed as exc:
-            raise RoutingFailed(
-                "nginx does not start", remedy=f"test it with: nginx -t -c {self._main}", output=exc.output
-            ) from exc
+            remedy = f"test it with: nginx -t -c {self._main}; see who has its ports: ss -ltnp"
+            raise RoutingFailed("nginx does not start", remedy=remedy, output=exc.output) from exc
 
     def _is_taken_over(self, generation: str, old_workers: frozenset[int]) -> bool:
         status = self._status()

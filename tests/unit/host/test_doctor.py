@@ -32,6 +32,8 @@ HEALTHY = Facts(
     can_raise_limits=True,
     is_forwarding=True,
     is_server_running=True,
+    is_nginx_running=True,
+    http_port=80,
 )
 
 
@@ -67,6 +69,7 @@ def test_a_healthy_machine_has_no_complaints() -> None:
         ({"tools": without("skopeo")}, [("skopeo", Level.WARNING)]),
         ({"has_lua_module": False}, [("nginx lua module", Level.PROBLEM)]),
         ({"nginx_problem": "unknown directive"}, [("nginx configuration", Level.PROBLEM)]),
+        ({"is_nginx_running": False}, [("nginx", Level.PROBLEM)]),
         ({"nameservers": ()}, [("nameservers", Level.PROBLEM)]),
         ({"is_domain_resolved": False}, [("domain", Level.WARNING)]),
         ({"root_filesystem": "nfs4"}, [("filesystem", Level.WARNING)]),
