@@ -29,6 +29,7 @@ from paas.model.container import (
     Container,
     ContainerSpec,
 )  # fmt: skip
+from paas.model.dockeroptions import RUN, apply_options, options_for
 from paas.model.process import ProcessType, command_line
 from paas.model.release import Release
 
@@ -159,7 +160,7 @@ def oneoff_spec(
     """Return the container of a one-off: the release's image and config, no routed port; stopped after `ttl_s` (0: never)."""
     name = hostname or f"run.{secrets.randbelow(9000) + 1000}"
     deadline = {LABEL_DEADLINE: str(math.ceil(ctx.now()) + ttl_s)} if ttl_s else {}
-    return ContainerSpec(
+    spec = ContainerSpec(
         image=release.image,
         argv=command_line(process, ctx.engine.image_entrypoint(release.image)),
         tenant=app.tenant,
@@ -174,6 +175,7 @@ def oneoff_spec(
         has_terminal=has_terminal,
         keeps_stdin=True,
     )  # fmt: skip
+    return apply_options(spec, options_for(release.properties, RUN))
 
 
 def shell_join(command: Sequence[str]) -> str:

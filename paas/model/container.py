@@ -83,6 +83,25 @@ class NetworkMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """A resource limit of processes, by its name in lower case: `nofile`, `nproc`, ..."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What few containers need: names in /etc/hosts, ulimits, the size of /dev/shm (0: 64 MiB), capabilities to leave out."""
+
+    hosts: tuple[tuple[str, str], ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_bytes: int = 0
+    dropped_capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """All that is needed to make a container. `argv` is complete (entrypoint and command joined).
 
@@ -116,6 +135,7 @@ class ContainerSpec:
     health: HealthCheck | None = None
     restart: str = "no"
     is_removed_at_end: bool = False
+    extras: Extras = Extras()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ PROMISED = {
     "proxy": ("route", "unroute", "report"),
     "checks": ("disable", "enable", "skip", "run", "set", "report"),
     "resource": ("limit", "limit-clear", "reserve", "reserve-clear", "report"),
+    "docker-options": ("add", "remove", "clear", "list", "report"),
     "nginx": ("show-config", "validate-config", "access-logs", "error-logs", "report"),
     "releases": ("list", "info", "diff", "set", "report"),
     "builds": ("list", "info", "output", "cancel", "prune", "report", "set"),

@@ -162,6 +162,18 @@ def test_a_limit_is_a_release_and_holds(instance: Instance, shop: Repository) ->
     assert str(48 << 20) not in instance.paas("enter", "shop", "worker.1", "sh", "-c", limits).stdout.split()
 
 
+def test_docker_options_reach_processes_and_one_offs(instance: Instance, shop: Repository) -> None:
+    instance.ssh("docker-options:add", "--process", "worker", "shop", "deploy", "--shm-size 1m --add-host db:10.9.8.7").expect()
+    seen = "df -k /dev/shm | tail -1 | awk '{print $2}'; grep -c 10.9.8.7 /etc/hosts"
+    assert instance.paas("enter", "shop", "worker.1", "sh", "-c", seen).stdout.split() == ["1024", "1"]
+    assert instance.paas("enter", "shop", "web.1", "sh", "-c", seen).stdout.split() == ["65536", "0"]
+    instance.ssh("docker-options:add", "shop", "run", "--read-only").expect()
+    assert "Read-only file system" in instance.paas("run", "shop", "touch", "/etc/x").output
+    instance.ssh("docker-options:clear", "shop").expect()
+    refused = instance.ssh("docker-options:add", "shop", "deploy", "-v /etc:/etc").expect(13)
+    assert "for root to give" in refused.stderr
+
+
 def test_scaled_to_nothing_the_app_says_so(instance: Instance, shop: Repository) -> None:
     instance.ssh("ps:scale", "shop", "web=0").expect()
     answer = instance.get("shop.localhost")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import click
 
-from paas.cli.container.flags import parse_size
 from paas.context import Context
 from paas.errors import InvalidInput
 from paas.model.container import Limits, signal_number
+from paas.model.dockerflags import parse_size
 from paas.model.restart import parse_restart_policy
 
 

@@ -9,20 +9,12 @@ from typing import Any
 
 import click
 
-from paas.cli.container.flags import (
-    parse_environment,
-    parse_labels,
-    parse_mount,
-    parse_publish,
-    parse_size,
-    parse_span,
-    parse_tmpfs,
-    parse_volume,
-)  # fmt: skip
+from paas.cli.container.flags import parse_environment, parse_publish, parse_span
 from paas.context import Context
 from paas.engines import Stdio
 from paas.errors import InvalidInput, PaasError
 from paas.model.container import ContainerSpec, Limits, NetworkMode
+from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
 from paas.model.health import HealthCheck
 from paas.model.restart import NEVER, parse_restart_policy
 

@@ -10,6 +10,7 @@ import platform
 import resource
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from paas.engines.embedded.spec import CAPABILITIES
 from paas.engines.embedded.tenancy import Tenancy
 from paas.errors import HostProblem
 from paas.host.files import atomic_write
+from paas.model.container import Ulimit
 from paas.oci.store import ImageStore
 from paas.paths import Paths
 from paas.settings import Settings
@@ -97,6 +99,13 @@ class Ground:
         if not self._compiled_seccomp.exists():
             with contextlib.suppress(FileNotFoundError):  # not crun's way
                 atomic_write(self._compiled_seccomp, (self.crun.state / container / "seccomp.bpf").read_bytes(), mode=0o600)
+
+    def allowed(self, wanted: Ulimit) -> Ulimit:
+        """Return a ulimit within what this process may give: without CAP_SYS_RESOURCE not more than its own hard limit."""
+        most = resource.getrlimit(getattr(resource, f"RLIMIT_{wanted.name.upper()}"))[1]
+        if most == resource.RLIM_INFINITY:
+            return wanted
+        return replace(wanted, soft=min(wanted.soft, most), hard=min(wanted.hard, most))
 
     @property
     def max_open_files(self) -> int:

@@ -124,6 +124,7 @@ def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str],
         health=effective_check(spec.health, image_check(config)),
         restart=spec.restart,
         is_removed_at_end=spec.is_removed_at_end,
+        extras=spec.extras,
     )
     _write_config(ground, home, record)
     return record
@@ -212,6 +213,7 @@ def surroundings_of(ground: Ground, record: Record, files: tuple[tuple[Path, str
         seccomp=ground.seccomp,
         seccomp_program=ground.seccomp_program(),
         max_open_files=ground.max_open_files,
+        extras=replace(record.extras, ulimits=tuple(map(ground.allowed, record.extras.ulimits))),
     )
 
 
@@ -235,7 +237,7 @@ def _write_config(ground: Ground, home: Path, record: Record) -> None:
     owner = ground.tenancy.uid_base(record.tenant)
     files = write_etc_files(
         home, hostname=record.hostname, address=record.address, owner=owner,
-        is_host_network=record.network is NetworkMode.HOST,
+        is_host_network=record.network is NetworkMode.HOST, more_names=record.extras.hosts,
     )  # fmt: skip
     config = runtime_config(command_of(record), surroundings_of(ground, record, files))
     try:

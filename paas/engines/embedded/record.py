@@ -18,7 +18,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from paas.model.container import Container, ContainerStatus, Limits, Mount, NetworkMode, PortMapping, Tenant
+from paas.model.container import (
+    Container,
+    ContainerStatus,
+    Extras,
+    Limits,
+    Mount,
+    NetworkMode,
+    PortMapping,
+    Tenant,
+    Ulimit,
+)  # fmt: skip
 from paas.model.health import Health, HealthCheck, HealthResult, HealthStatus
 
 
@@ -60,6 +70,7 @@ class Record:
     health: HealthCheck | None = None
     restart: str = "no"
     is_removed_at_end: bool = False
+    extras: Extras = Extras()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +105,19 @@ def read_record(home: Path) -> Record | None:
         found[name] = tuple(found.get(name, ()))
     check = found.get("health")
     found["health"] = HealthCheck(**{**check, "argv": tuple(check["argv"])}) if check else None
+    found["extras"] = _extras(found.get("extras", {}))
     found["network"] = NetworkMode(found["network"])
     found["log_path"] = Path(found["log_path"]) if found["log_path"] else None
     return Record(**found)
+
+
+def _extras(found: Mapping[str, Any]) -> Extras:
+    return Extras(
+        hosts=tuple((name, address) for name, address in found.get("hosts", ())),
+        ulimits=tuple(Ulimit(**ulimit) for ulimit in found.get("ulimits", ())),
+        shm_bytes=found.get("shm_bytes", 0),
+        dropped_capabilities=tuple(found.get("dropped_capabilities", ())),
+    )
 
 
 def write_processes(home: Path, processes: Processes) -> None:

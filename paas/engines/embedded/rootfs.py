@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,8 @@ def _make_scene(rootfs: Rootfs, owner: int, *clones: Path) -> None:
 
 
 def write_etc_files(
-    home: Path, *, hostname: str, address: str, owner: int, is_host_network: bool
+    home: Path, *, hostname: str, address: str, owner: int, is_host_network: bool,
+    more_names: Iterable[tuple[str, str]] = (),
 ) -> tuple[tuple[Path, str], ...]:
     """Write hosts, hostname and resolv.conf; return what to bind where. The container's root may edit them.
 
@@ -114,6 +115,7 @@ def write_etc_files(
         names = _read(Path("/etc/hosts")) + f"127.0.1.1\t{hostname}\n"
     else:
         resolvers = resolv_conf(resolvers, _read(_UPSTREAM_RESOLV_CONF))
+    names += "".join(f"{to}\t{name}\n" for name, to in more_names)
     contents = {"hosts": names, "hostname": f"{hostname}\n", "resolv.conf": resolvers}
     bound = []
     for name, target in ETC_FILES:

@@ -14,7 +14,7 @@ from typing import Any
 
 from paas.engines.embedded.accounts import Account
 from paas.engines.embedded.limits import PERIOD_US, cpu_shares, quota_us
-from paas.model.container import Limits, Mount, NetworkMode
+from paas.model.container import Extras, Limits, Mount, NetworkMode
 
 IDS_PER_TENANT = 65536
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -75,6 +75,7 @@ class Surroundings:
     seccomp: Mapping[str, Any] = field(default_factory=dict)
     seccomp_program: bytes = b""
     max_open_files: int = 0
+    extras: Extras = Extras()
 
 
 def runtime_config(command: Command, around: Surroundings) -> dict[str, Any]:
@@ -95,7 +96,6 @@ def runtime_config(command: Command, around: Surroundings) -> dict[str, Any]:
 def process_config(command: Command, around: Surroundings) -> dict[str, Any]:
     """Return the `process` object. With an init the argv is run below it, which reaps zombies and passes signals on."""
     argv = (INIT_TARGET, "--", *command.argv) if around.init is not None else command.argv
-    files = around.max_open_files
     return {
         "terminal": command.has_terminal,
         "user": {
@@ -108,10 +108,17 @@ def process_config(command: Command, around: Surroundings) -> dict[str, Any]:
         "args": list(argv),
         "env": [f"{key}={value}" for key, value in environment(command).items()],
         "cwd": command.workdir or "/",
-        "capabilities": _capabilities(command.account),
+        "capabilities": _capabilities(command.account, without=around.extras.dropped_capabilities),
         "noNewPrivileges": True,
-        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}] if files else [],
+        "rlimits": _rlimits(around),
     }
+
+
+def _rlimits(around: Surroundings) -> list[dict[str, Any]]:
+    files = around.max_open_files
+    found = {"RLIMIT_NOFILE": (files, files)} if files else {}
+    found |= {f"RLIMIT_{one.name.upper()}": (one.soft, one.hard) for one in around.extras.ulimits}
+    return [{"type": kind, "hard": hard, "soft": soft} for kind, (soft, hard) in found.items()]
 
 
 def environment(command: Command) -> dict[str, str]:
@@ -122,14 +129,15 @@ def environment(command: Command) -> dict[str, str]:
     return {**defaults, **command.env}
 
 
-def _capabilities(account: Account) -> dict[str, list[str]]:
+def _capabilities(account: Account, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
     """Give root the default set; another user has it only as a bound, as execve would leave it."""
-    held = list(CAPABILITIES) if account.uid == 0 else []
-    return {"bounding": list(CAPABILITIES), "effective": held, "permitted": held, "inheritable": [], "ambient": []}
+    given = [name for name in CAPABILITIES if not {name, "CAP_ALL"} & set(without)]
+    held = given if account.uid == 0 else []
+    return {"bounding": given, "effective": held, "permitted": held, "inheritable": [], "ambient": []}
 
 
 def _mounts(around: Surroundings) -> list[dict[str, Any]]:
-    found = [_mount(target, kind, source, options) for target, kind, source, options in _MOUNTS]
+    found = [_mount(target, kind, source, _sized(source, options, around)) for target, kind, source, options in _MOUNTS]
     system = ("nosuid", "noexec", "nodev", "ro")
     if around.network is NetworkMode.HOST:
         # sysfs shows a network namespace and may be mounted only by its owner; the host's is bound instead.
@@ -143,6 +151,13 @@ def _mounts(around: Surroundings) -> list[dict[str, Any]]:
     # A mount on a directory hides what is mounted below it already: outer ones come first.
     found += [_user_mount(mount) for mount in sorted(around.mounts, key=lambda mount: mount.target.rstrip("/").count("/"))]
     return found
+
+
+def _sized(source: str, options: Sequence[str], around: Surroundings) -> Sequence[str]:
+    """Return the options of a usual mount, with the size that is asked for /dev/shm."""
+    if source != "shm" or not around.extras.shm_bytes:
+        return options
+    return tuple(f"size={around.extras.shm_bytes}" if option.startswith("size=") else option for option in options)
 
 
 def _user_mount(mount: Mount) -> dict[str, Any]:

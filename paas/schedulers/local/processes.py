@@ -12,6 +12,7 @@ from paas.model.container import (
     LABEL_TYPE,
     ContainerSpec,
 )  # fmt: skip
+from paas.model.dockeroptions import DEPLOY, apply_options, options_for
 from paas.model.healthcheck import Healthcheck, HealthcheckKind, HealthcheckType
 from paas.model.probe import Probe, ProbeKind
 from paas.model.process import ProcessId, command_line
@@ -31,7 +32,7 @@ def container_spec(
         raise DeployFailed(f"v{release.version} of {app.name} has no process type {process.type}")
     generation = deployment.generation_of(process)
     name = f"{app.name}.{process}.v{release.version}.g{generation}.{token}"
-    return ContainerSpec(
+    spec = ContainerSpec(
         image=release.image,
         argv=command_line(kind, entrypoint),
         tenant=app.tenant,
@@ -51,6 +52,7 @@ def container_spec(
         log_path=paths.app_logs(app.name) / str(process) / f"{name}.log",
         log_max_bytes=settings.log_max_mb * MIB,
     )
+    return apply_options(spec, options_for(deployment.properties, DEPLOY, process.type))
 
 
 def environment(deployment: Deployment, process: ProcessId) -> dict[str, str]:

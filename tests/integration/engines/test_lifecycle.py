@@ -15,7 +15,7 @@ from engine_ground import EngineGround
 from harness import wait_until
 from paas.engines import Stdio
 from paas.errors import CommandFailed, Conflict, HostProblem, InvalidInput, NotFound
-from paas.model.container import ContainerSpec, ContainerStatus, Limits, Mount, NetworkMode
+from paas.model.container import ContainerSpec, ContainerStatus, Extras, Limits, Mount, NetworkMode, Ulimit
 
 pytestmark = pytest.mark.integration
 
@@ -101,6 +101,19 @@ def test_a_command_that_takes_too_long_is_killed_inside_and_nothing_else(ground:
     assert not [file for file in (ground.paths.containers / container.id).iterdir() if file.name.startswith(".exec-")]
 
 
+def test_names_ulimits_shared_memory_and_capabilities_reach_the_container(ground: EngineGround) -> None:
+    extras = Extras(
+        hosts=(("db", "10.9.8.7"),), ulimits=(Ulimit(name="nofile", soft=100, hard=200), Ulimit(name="core", soft=0, hard=0)),
+        shm_bytes=1 << 20, dropped_capabilities=("CAP_CHOWN",),
+    )  # fmt: skip
+    script = (
+        "grep 10.9.8.7 /etc/hosts; ulimit -Sn; ulimit -Hn; ulimit -c; df -k /dev/shm | tail -1 | awk '{print $2}';"
+        " touch /x && chown 5 /x 2>/dev/null || echo no chown"
+    )
+    code, said = output_of(ground, shell(script, extras=extras))
+    assert (code, said.split("\n")) == (0, ["10.9.8.7\tdb", "100", "200", "0", "1024", "no chown", ""])
+
+
 def test_what_is_reserved_reaches_the_kernel(ground: EngineGround) -> None:
     limits = Limits(memory_bytes=64 << 20, swap_bytes=-1, reserved_memory_bytes=32 << 20, reserved_cpu_millis=2000)
     script = "cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes /sys/fs/cgroup/memory.low 2>/dev/null; exit 0"
@@ -136,7 +149,7 @@ def test_exec_runs_one_more_process_as_asked(ground: EngineGround, tmp_path: Pat
             container.id, argv, stdio=Stdio(stdout=stream.fileno()), env={"B": "2"}, user="app", workdir="/tmp"
         )
     assert code == 9
-    assert target.read_text() == "uid=1000(app) gid=1000(app) groups=2000(extra)\n/tmp\n1 2 image\n"
+    assert target.read_text() == "uid=1000(app) gid=1000(app) groups=1000(app),2000(extra)\n/tmp\n1 2 image\n"
 
 
 def test_exec_in_a_stopped_container_is_refused(ground: EngineGround) -> None:

@@ -8,21 +8,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from paas.cli.container.flags import (
-    parse_environment,
-    parse_labels,
-    parse_mount,
-    parse_publish,
-    parse_size,
-    parse_span,
-    parse_tmpfs,
-    parse_volume,
-)
+from paas.cli.container.flags import parse_environment, parse_publish, parse_span
 from paas.cli.container.life import changed_limits
 from paas.cli.container.running import attach, create
 from paas.cli.container.showing import status_text
 from paas.errors import InvalidInput
 from paas.model.container import PLATFORM, Container, ContainerSpec, ContainerStatus, Limits, Mount, PortMapping
+from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
 from paas.model.health import Health, HealthCheck, HealthStatus
 from paas.output import Output
 from paas.settings import Settings

@@ -1,0 +1,174 @@
+"""`docker-options` of the phases deploy and run: flags of `docker run` that an app's containers get, one a line. Pure.
+
+Kept as properties `docker-options.<phase>` and `docker-options.deploy.<type>`. What no flag here can say (networks, published
+ports, more capabilities, devices) would take an app out of its isolation or is the platform's own business.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paas.errors import InvalidInput
+from paas.model.container import ContainerSpec, Extras, Limits, Mount, Ulimit
+from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
+from paas.model.env import parse_assignments
+
+BUILD, DEPLOY, RUN = "build", "deploy", "run"
+PHASES = (BUILD, DEPLOY, RUN)
+TOPIC = "docker-options"
+
+_SHORT = {
+    "-v": "--volume", "-e": "--env", "-m": "--memory", "-h": "--hostname", "-l": "--label", "-u": "--user", "-w": "--workdir",
+}  # fmt: skip
+_VALUED = (
+    "--add-host", "--cap-drop", "--cpus", "--env", "--hostname", "--label", "--memory", "--memory-swap", "--mount",
+    "--pids-limit", "--shm-size", "--stop-signal", "--tmpfs", "--ulimit", "--user", "--volume", "--workdir",
+)  # fmt: skip
+_PLAIN = ("--init", "--read-only")
+KNOWN = (*_VALUED, *_PLAIN)
+#: What docker calls each limit is what setrlimit(2) does.
+_ULIMITS = frozenset((
+    "as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "sigpending",
+    "stack",
+))  # fmt: skip
+_PLATFORMS_OWN = re.compile(r"(PORT|DYNO|PAAS_\w+)\Z")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
+_UNLIMITED = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerOptions:
+    """What the flags say, as values by flag in their order."""
+
+    values: Mapping[str, tuple[str, ...]]
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return the values of a flag that may stand there several times."""
+        return self.values.get(name, ())
+
+    def last(self, name: str, default: str = "") -> str:
+        """Return the value of a flag of which the last counts."""
+        return (default, *self.all(name))[-1]
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return the directories, volumes and tmpfs."""
+        parsers = (("--volume", parse_volume), ("--mount", parse_mount), ("--tmpfs", parse_tmpfs))
+        return tuple(parse(text) for name, parse in parsers for text in self.all(name))
+
+    @property
+    def reaches_host(self) -> bool:
+        """Say whether the options show files of the machine, or volumes that other apps may have: for administrators."""
+        return any(mount.source is not None or mount.volume for mount in self.mounts())
+
+
+def parse_container_options(text: str) -> ContainerOptions:
+    """Read flags, one or more a line. Raises InvalidInput for an unknown flag and for a value that its flag does not take."""
+    try:
+        words = shlex.split(text)
+    except ValueError as exc:
+        raise InvalidInput(f"The options cannot be read: {exc}", remedy="check the quotes") from exc
+    found: dict[str, list[str]] = {}
+    for name, value in _flags(words):
+        found.setdefault(name, []).append(value)
+    options = ContainerOptions(values={name: tuple(values) for name, values in found.items()})
+    apply_options(ContainerSpec(image="", argv=()), options)
+    return options
+
+
+def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    todo = iter(words)
+    for word in todo:
+        name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        name = _SHORT.get(name, name)
+        if name in _PLAIN:
+            if value.lower() not in ("false", "0"):
+                yield name, ""
+        elif name in _VALUED:
+            taken = value if equals else next(todo, None)
+            if taken is None:
+                raise InvalidInput(f"The option {name} needs a value", remedy=f"e.g. {name} ...")
+            yield name, taken
+        else:
+            raise InvalidInput(f"'{word}' is no option that containers take here", remedy=f"there are: {', '.join(KNOWN)}")
+
+
+def apply_options(spec: ContainerSpec, options: ContainerOptions) -> ContainerSpec:
+    """Return the container with the options: they win over config vars and limits, the platform's own variables over them."""
+    own = {key: value for key, value in _environment(options).items() if not _PLATFORMS_OWN.match(key)}
+    return replace(
+        spec,
+        env={**spec.env, **own},
+        labels={**parse_labels(options.all("--label")), **spec.labels},
+        mounts=(*spec.mounts, *options.mounts()),
+        limits=_limits(spec.limits, options),
+        hostname=options.last("--hostname", spec.hostname),
+        user=options.last("--user", spec.user),
+        workdir=options.last("--workdir", spec.workdir),
+        stop_signal=options.last("--stop-signal", spec.stop_signal),
+        is_read_only=spec.is_read_only or "--read-only" in options.values,
+        extras=_extras(options),
+    )
+
+
+def _environment(options: ContainerOptions) -> dict[str, str]:
+    for word in options.all("--env"):
+        if "=" not in word:
+            raise InvalidInput(f"{word} has no value here", remedy=f"write it out: -e {word}=value; or use paas config:set")
+    return parse_assignments(options.all("--env"))
+
+
+def _limits(limits: Limits, options: ContainerOptions) -> Limits:
+    cpus, pids = options.last("--cpus", "0"), options.last("--pids-limit", "0")
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", cpus, re.ASCII) or not re.fullmatch(r"-1|\d{1,7}", pids, re.ASCII):
+        raise InvalidInput(f"'{cpus if pids == '0' else pids}' is not a number", remedy="e.g. --cpus 0.5 --pids-limit 200")
+    memory = parse_size(options.last("--memory", "0")) or limits.memory_bytes
+    swap = options.last("--memory-swap", "0")
+    swap_bytes = -1 if swap == "-1" else max(0, parse_size(swap) - memory)
+    return replace(
+        limits,
+        memory_bytes=memory,
+        swap_bytes=swap_bytes if "--memory-swap" in options.values else limits.swap_bytes,
+        cpu_millis=round(float(cpus) * 1000) or limits.cpu_millis,
+        pids=max(0, int(pids)) or limits.pids,
+    )
+
+
+def _extras(options: ContainerOptions) -> Extras:
+    dropped = tuple(f"CAP_{name.upper().removeprefix('CAP_')}" for name in options.all("--cap-drop"))
+    for name in dropped:
+        if not re.fullmatch(r"CAP_[A-Z_]{1,40}", name):
+            raise InvalidInput(f"'{name}' is not a capability", remedy="e.g. --cap-drop NET_RAW, or --cap-drop ALL")
+    return Extras(
+        hosts=tuple(map(_host, options.all("--add-host"))),
+        ulimits=tuple(map(_ulimit, options.all("--ulimit"))),
+        shm_bytes=parse_size(options.last("--shm-size", "0")),
+        dropped_capabilities=dropped,
+    )
+
+
+def _host(text: str) -> tuple[str, str]:
+    name, _, address = text.replace("=", ":", 1).partition(":")
+    try:
+        if not _HOST.match(name):
+            raise ValueError
+        return name, str(ipaddress.ip_address(address.strip("[]")))
+    except ValueError:
+        raise InvalidInput(f"'{text}' is not a name with an address", remedy="e.g. --add-host db:10.0.0.5") from None
+
+
+def _ulimit(text: str) -> Ulimit:
+    match = re.fullmatch(r"([a-z]+)=(-1|\d{1,18})(?::(-1|\d{1,18}))?", text, re.ASCII)
+    if match is None or match[1] not in _ULIMITS:
+        raise InvalidInput(f"'{text}' is not a ulimit", remedy="e.g. --ulimit nofile=1024:4096")
+    soft, hard = (_UNLIMITED if number == "-1" else int(number) for number in (match[2], match[3] or match[2]))
+    return Ulimit(name=match[1], soft=min(soft, hard), hard=hard)
+
+
+def options_for(properties: Mapping[str, str], phase: str, process: str = "") -> ContainerOptions:
+    """Return the options of a phase, and for deploy those of the process type behind them. Raises InvalidInput."""
+    own = properties.get(f"{TOPIC}.{phase}.{process}", "") if process else ""
+    return parse_container_options("\n".join((properties.get(f"{TOPIC}.{phase}", ""), own)))
