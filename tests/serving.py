@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paas.cli.common import cancel_on_disconnect
 from paas.context import Identity
 from paas.host import git
 from paas.serve.executor import Executor
@@ -64,7 +65,9 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
             serve_pack(service, repository, identity)
         case ["descriptors"]:
             print(sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists()))
-        case ["ps:sleep" | "logs:sleep", seconds, mark]:
+        case ["ps:minding" | "ps:sleep" | "logs:sleep" as name, seconds, mark]:
+            if name == "ps:minding":
+                cancel_on_disconnect()
             Path(mark).with_suffix(".pid").write_text(str(os.getpid()))
             try:
                 print("sleeping", flush=True)

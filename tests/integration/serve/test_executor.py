@@ -114,6 +114,15 @@ def test_a_change_is_finished_without_its_client(served: Served, tmp_path: Path)
     assert (tmp_path / "mark").read_text() == "finished"
 
 
+def test_a_change_that_minds_its_client_ends_with_it(served: Served, tmp_path: Path) -> None:
+    client = served.start("ps:minding", "60", str(tmp_path / "mark"))
+    assert client.stdout is not None and client.stdout.readline() == "sleeping\n"
+    client.kill()
+    client.wait()
+    eventually((tmp_path / "mark").exists)
+    assert (tmp_path / "mark").read_text() == "interrupted"
+
+
 def test_stopping_ends_readers_and_waits_for_changes(served: Served, tmp_path: Path) -> None:
     reader = served.start("logs:sleep", "60", str(tmp_path / "reader"))
     change = served.start("ps:sleep", "1", str(tmp_path / "change"))
