@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -20,26 +19,39 @@ _LOOK_EVERY_S = 0.5
 _ASK_EVERY_S = 0.05
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Guard:
     """One step under watch: `stop` becomes readable when it must end; `problem` says why when it is the step's fault."""
 
     stop: int
+    stopping: int
+    directory: Path
+    reserve_bytes: int
     problem: str = ""
+
+    def end(self) -> None:
+        """Tell the step to end."""
+        os.write(self.stopping, b"\0")
 
 
 class Control:
-    """The switch that ends all steps of one build. Any thread may turn it."""
+    """The switch that ends all steps of one build. Any thread may turn it.
+
+    One thread looks at the disk for all steps, from the first one on: a thread for each would cost more than the step's rest.
+    """
 
     def __init__(self) -> None:
-        self._cancelled = threading.Event()
-        self._reading, self._writing = os.pipe2(os.O_CLOEXEC)
+        self._cancelled, self._closed = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._guards: set[Guard] = set()
+        self._watch: threading.Thread | None = None
 
     def cancel(self) -> None:
         """End all steps under way; none begins any more."""
-        if not self._cancelled.is_set():
+        with self._lock:
             self._cancelled.set()
-            os.write(self._writing, b"\0")
+            for guard in self._guards:
+                guard.end()
 
     def check(self) -> None:
         """Raise Cancelled once the build is."""
@@ -47,9 +59,10 @@ class Control:
             raise Cancelled("The build was stopped")
 
     def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._reading)
-        os.close(self._writing)
+        """Stop watching: no step is left."""
+        self._closed.set()
+        if self._watch is not None:
+            self._watch.join()
 
     def lock(self, descriptor: int, *, on_wait: Callable[[], None] | None = None) -> None:
         """Take an exclusive lock, waiting for whoever has it. Raises Cancelled."""
@@ -84,31 +97,33 @@ class Control:
 
     @contextlib.contextmanager
     def guarded(self, directory: Path) -> Iterator[Guard]:
-        """Watch over one step that writes below `directory`."""
-        with contextlib.ExitStack() as stack:
-            stop, stopping = _pipe(stack)
-            ended, ending = _pipe(stack)
-            guard = Guard(stop)
-            watch = threading.Thread(target=self._watch, args=(guard, directory, stopping, ended), daemon=True)
-            watch.start()
-            stack.callback(watch.join)
-            stack.callback(os.write, ending, b"\0")
-            yield guard
-
-    def _watch(self, guard: Guard, directory: Path, stopping: int, ended: int) -> None:
+        """Watch over one step that writes below `directory`. Raises Cancelled."""
         usage = shutil.disk_usage(directory)
         reserve = min(_RESERVE_BYTES, int(usage.total * _RESERVE_SHARE), usage.free // 2)
-        while True:
-            ready = select.select([ended, self._reading], [], [], _LOOK_EVERY_S)[0]
-            if ended in ready:
-                return
-            free = shutil.disk_usage(directory).free
-            if not ready and free >= reserve:
-                continue
-            if not ready:
-                guard.problem = f"it fills the disk: {free >> 20} MiB are left"
-            os.write(stopping, b"\0")
-            return
+        stop, stopping = os.pipe2(os.O_CLOEXEC)
+        guard = Guard(stop, stopping, directory, reserve)
+        try:
+            with self._lock:
+                self.check()
+                self._guards.add(guard)
+                if self._watch is None:
+                    self._watch = threading.Thread(target=self._look, daemon=True)
+                    self._watch.start()
+            yield guard
+        finally:
+            with self._lock:  # nobody writes to a descriptor that means another file by now
+                self._guards.discard(guard)
+            os.close(stop)
+            os.close(stopping)
+
+    def _look(self) -> None:
+        while not self._closed.wait(_LOOK_EVERY_S):
+            with self._lock:
+                for guard in self._guards:
+                    free = shutil.disk_usage(guard.directory).free
+                    if free < guard.reserve_bytes and not guard.problem:
+                        guard.problem = f"it fills the disk: {free >> 20} MiB are left"
+                        guard.end()
 
 
 def _is_same(descriptor: int, file: Path) -> bool:
@@ -117,9 +132,3 @@ def _is_same(descriptor: int, file: Path) -> bool:
     except FileNotFoundError:
         return False
 
-
-def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    stack.callback(os.close, reading)
-    stack.callback(os.close, writing)
-    return reading, writing
