@@ -158,13 +158,15 @@ def open_plain(file: Path, *, limit: int) -> Iterator[PlainStream]:
     """Open a file that may be compressed. Raises InvalidInput for one that is damaged or unpacks to more than `limit` bytes."""
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(file.open("rb", buffering=0))
-        kind = _compression(raw.read(8))
+        kind = _compression(raw.read(512))
         raw.seek(0)
         read = stack.enter_context(_decompressed(kind, raw.fileno())) if kind else _mapped(raw.fileno())
         yield stack.enter_context(contextlib.closing(PlainStream(read, limit)))
 
 
 def _compression(start: bytes) -> str:
+    if start[257:262] == b"ustar":
+        return ""  # a plain tar, and what it begins with is the name of its first file
     return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
 
 

@@ -136,3 +136,19 @@ def _reboot(ground: EngineGround, container: str, pid: int) -> None:
     for name in bridge.interfaces(ground.settings.network_prefix):
         bridge.remove_interface(name)
     shutil.rmtree(ground.paths.run)
+
+
+def test_what_a_killed_pull_left_in_the_image_store_is_found_and_removed(ground: EngineGround) -> None:
+    before = set(ground.engine.orphans())
+    child = os.fork()
+    if child == 0:
+        with ground.store.transfer() as scratch, ground.store.new_layer() as layer:
+            (scratch / "blob").write_text("x")
+            (layer.diff / "file").write_text("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    found = sorted(set(ground.engine.orphans()) - before)
+    assert [one.split(" of ")[0].split()[0:2][-1] for one in found][1:] == ["files", "hold"]
+    assert found[0].startswith("layer ")
+    ground.engine.repair()
+    assert set(ground.engine.orphans()) <= before
