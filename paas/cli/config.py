@@ -133,7 +133,7 @@ def get(ctx: Context, words: tuple[str, ...], is_global: bool, merged: bool, quo
     if len(keys) != 1:
         raise UsageError("Name one config var", remedy="e.g. paas config:get shop KEY")
     values = _values(ctx, app, merged=merged)
-    if keys[0] not in values:
+    if parse_key(keys[0]) not in values:
         raise NotFound(f"{keys[0]} is not set", remedy=f"see: paas config:keys {app or '--global'}")
     value = str((envfile.encoded(values) if encoded else values)[keys[0]])
     ctx.output.plain(shlex.quote(value) if quoted else value)

@@ -35,5 +35,7 @@ def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
 def parse_key(key: str) -> str:
     """Return the key or raise InvalidInput."""
     if not KEY.match(key):
-        raise InvalidInput(f"'{key}' is not a valid variable name", remedy="use letters, digits and '_', no digit in front")
+        name, equals, _ = key.partition("=")
+        shown = f"{name}=..." if equals else key  # what is behind it would be a value
+        raise InvalidInput(f"'{shown}' is not a valid variable name", remedy="use letters, digits and '_', no digit in front")
     return key

@@ -61,6 +61,8 @@ def test_global_vars_are_merged_on_demand(shop):
         (("config:set", "shop", "1A=x"), 1, "'1A' is not a valid variable name"),
         (("config:set", "shop", "A=my", "hunter2"), 1, "Number 2 is no KEY=value"),
         (("config:set", "--encoded", "shop", "A=/w=="), 1, "The value of A is not base64"),
+        (("config:unset", "shop", "A=hunter2"), 1, "'A=...' is not a valid variable name"),
+        (("config:get", "shop", "A=hunter2"), 1, "'A=...' is not a valid variable name"),
         (("config:clear", "shop", "A"), 2, "That is 1 more than it takes"),
         (("config:export", "shop", "--format", "xml"), 2, "xml"),
         (("config:import", "nope"), 20, "App nope does not exist"),
