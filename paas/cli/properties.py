@@ -84,6 +84,8 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     },
     "ps": {
         "procfile-path": Property(doc="where the Procfile is", check=_PATH, example="deploy/Procfile", default="Procfile"),
+        "restore": Property(
+            doc="false: not started after a boot of the machine", check=_matching("true|false"), example="false", default="true"),
         "stop-timeout-seconds": Property(doc="SIGTERM to SIGKILL", check=_SECONDS, example="30", setting="stop_timeout_s"),
         "restart-policy": Property(
             doc="when a process that ended is started again", check=_matching(r"always|unless-stopped|no|on-failure(:\d{1,4})?"),

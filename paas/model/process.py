@@ -11,6 +11,7 @@ from paas.errors import InvalidFile, InvalidInput
 
 PROCESS_TYPE = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _LINE = re.compile(r"(?P<type>[^:\s]+)\s*:\s*(?P<command>.*\S)\s*\Z")
+_PORT = re.compile(r"\$(PORT\b|\{PORT\})")
 _INDEX = re.compile(r"[1-9][0-9]{0,3}\Z")
 #: What makes a line more than one simple command: `exec` in front would run only its first part.
 _SHELL_SYNTAX = re.compile(
@@ -79,18 +80,24 @@ def parse_procfile(text: str, *, file: str = "Procfile") -> tuple[ProcessType, .
     return tuple(sorted(found.values(), key=lambda p: p.name != WEB))
 
 
-def command_line(process: ProcessType, entrypoint: tuple[str, ...] = ()) -> tuple[str, ...]:
+def command_line(process: ProcessType, entrypoint: tuple[str, ...] = (), *, port: int = 0) -> tuple[str, ...]:
     """Return the argv that runs a process on an image with this ENTRYPOINT.
 
     An argv runs as it is. A shell line runs in `/bin/sh -c`; on an image with an entrypoint its words are the entrypoint's
-    arguments, as with `docker run` (Dokku does the same). A lone command is exec'ed so that it gets the signals itself.
+    arguments, as with `docker run`, `$PORT` filled in (Dokku does the same). A lone command is exec'ed so that it gets the
+    signals itself. Raises InvalidInput for quotes that do not end.
     """
     if process.argv:
         return process.argv
     if entrypoint == (LAUNCHER,):
         return (LAUNCHER, process.command)
     if entrypoint:
-        return (*entrypoint, *shlex.split(process.command))
+        filled = _PORT.sub(str(port), process.command) if port else process.command
+        try:
+            return (*entrypoint, *shlex.split(filled))
+        except ValueError as exc:
+            remedy = "on an image with an ENTRYPOINT it is a list of words: close the quotes"
+            raise InvalidInput(f"The command of {process.name} cannot be read: {exc}: {filled}", remedy=remedy) from exc
     prefix = "" if _SHELL_SYNTAX.search(process.command) else "exec "
     return ("/bin/sh", "-c", prefix + process.command)
 

@@ -9,11 +9,13 @@ from paas.deploy.keys import restore_authorized_keys
 from paas.errors import PaasError
 from paas.model.container import KIND_PROCESS, LABEL_KIND
 
+_BOOTED = "booted"
+
 
 def bring_back(ctx: Context) -> int:
     """Repair what a reboot or a crash left behind; return how many steps failed. A failed one is reported, never in the way."""
     failed = 0
-    for step in (_abandon_builds, restore_authorized_keys, _repair_engine, _forget_last_boot, _sync_proxy):
+    for step in (_abandon_builds, restore_authorized_keys, _repair_engine, _leave_stopped, _forget_last_boot, _sync_proxy):
         try:
             step(ctx)
         except PaasError as exc:
@@ -31,15 +33,28 @@ def _repair_engine(ctx: Context) -> None:
         ctx.output.step(done)
 
 
+def _leave_stopped(ctx: Context) -> None:
+    """After a boot, record as stopped what is not to be restored (`ps:set <app> restore false`): ps:start starts it."""
+    if _is_booted(ctx):
+        return
+    for app in ctx.state.apps.list():
+        if ctx.state.properties.merged(app.name).get("ps.restore") == "false":
+            ctx.state.apps.set_stopped(app.name, True)
+
+
+def _is_booted(ctx: Context) -> bool:
+    """Say whether the server has started before since the machine did: the run directory is empty after a boot."""
+    return (ctx.paths.run / _BOOTED).exists()
+
+
 def _forget_last_boot(ctx: Context) -> None:
     """Remove what the machine's shutdown stopped: it did not end by itself, so the restart policy has no say. Once a boot."""
-    marker = ctx.paths.run / "booted"  # the run directory is empty after a boot
-    if marker.exists():
+    if _is_booted(ctx):
         return
     for container in ctx.engine.list({LABEL_KIND: KIND_PROCESS}):
         if not container.is_running:
             ctx.engine.remove(container.id)
-    marker.touch()
+    (ctx.paths.run / _BOOTED).touch()
 
 
 def _sync_proxy(ctx: Context) -> None:

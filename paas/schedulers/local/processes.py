@@ -34,7 +34,7 @@ def container_spec(
     name = f"{app.name}.{process}.v{release.version}.g{generation}.{token}"
     spec = ContainerSpec(
         image=release.image,
-        argv=command_line(kind, entrypoint),
+        argv=command_line(kind, entrypoint, port=deployment.port_of(process.type)),
         tenant=app.tenant,
         name=name,
         hostname=str(process),

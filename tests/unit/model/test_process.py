@@ -72,3 +72,14 @@ def test_a_wrong_scale_is_refused(text):
 
 def test_a_scale_is_a_type_and_a_count():
     assert parse_scale("web=3") == ("web", 3)
+
+
+@pytest.mark.parametrize("written", ["$PORT", "${PORT}"])
+def test_an_entrypoint_gets_the_port_that_its_arguments_name(written):
+    process = ProcessType(name="web", command=f"--listen 0.0.0.0:{written} '$HOME' $PORTAL")
+    assert command_line(process, ("/app",), port=8080) == ("/app", "--listen", "0.0.0.0:8080", "$HOME", "$PORTAL")
+
+
+def test_quotes_that_do_not_end_are_no_arguments():
+    with pytest.raises(InvalidInput, match="The command of web cannot be read"):
+        command_line(ProcessType(name="web", command="say 'hello"), ("/app",))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from paas.model.container import PLATFORM, Container, ContainerStatus
-from paas.serve.boot import _forget_last_boot
+from paas.serve.boot import _forget_last_boot, _leave_stopped
+from paas.state import State
 
 
 @dataclass(slots=True)
@@ -45,3 +46,17 @@ def test_a_later_start_of_the_server_leaves_stopped_processes_to_the_restart_pol
     ctx.engine.removed.clear()
     _forget_last_boot(ctx)
     assert ctx.engine.removed == []
+
+
+def test_after_a_boot_an_app_that_is_not_to_be_restored_stays_stopped_until_it_is_started(tmp_path: Path) -> None:
+    state = State(tmp_path / "paas.db")
+    for name in ("shop", "demo"):
+        state.apps.create(name, 0)
+    state.properties.set("demo", "ps", "restore", "false")
+    context: Any = SimpleNamespace(paths=SimpleNamespace(run=tmp_path), engine=EngineWithContainers([]), state=state)
+    _leave_stopped(context)
+    assert [app.name for app in state.apps.list() if app.is_stopped] == ["demo"]
+    _forget_last_boot(context)
+    state.apps.set_stopped("demo", False)
+    _leave_stopped(context)
+    assert not state.apps.get("demo").is_stopped
