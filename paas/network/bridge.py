@@ -1,7 +1,7 @@
 """Bridges and veth pairs over netlink. Not addresses (ipam) and not rules (firewall).
 
 No namespace is made or named here: a container's is found by the pid of its init and configured from a thread that enters
-it. pyroute2 is imported where used: the import takes 0.2 s.
+it. pyroute2 is imported where used: the import takes 0.2 s. What every start needs is in netlink.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from paas.errors import HostProblem
 from paas.host import kernel
+from paas.network import netlink
 from paas.network.ipam import PREFIX_LENGTH, TenantNetwork
 
 INSIDE_NAME = "eth0"
@@ -48,18 +49,18 @@ def has_bridge(network: TenantNetwork) -> bool:
 def make_bridge(network: TenantNetwork) -> None:
     """Make the bridge with its gateway address and bring it up; one that is there is brought to the same state."""
     try:
-        with _netlink() as netlink:
+        with _rtnetlink() as rtnetlink:
             with _unless(errno.EEXIST):
-                netlink.link("add", ifname=network.bridge, kind="bridge", address=_hardware_address(network.gateway))
-            index = netlink.link_lookup(ifname=network.bridge)[0]
+                rtnetlink.link("add", ifname=network.bridge, kind="bridge", address=_hardware_address(network.gateway))
+            index = rtnetlink.link_lookup(ifname=network.bridge)[0]
             # 127.0.0.1:port of the host is translated to a container; the firewall drops 127/8 that comes from a bridge.
             _sysctl(f"net/ipv4/conf/{network.bridge}/route_localnet", "1")
             _sysctl(f"net/ipv6/conf/{network.bridge}/disable_ipv6", "1")
             for key, value in _NEIGHBOURS:
                 _sysctl(f"net/ipv4/neigh/{network.bridge}/{key}", value)
             with _unless(errno.EEXIST):
-                netlink.addr("add", index=index, address=network.gateway, prefixlen=PREFIX_LENGTH)
-            netlink.link("set", index=index, state="up")
+                rtnetlink.addr("add", index=index, address=network.gateway, prefixlen=PREFIX_LENGTH)
+            rtnetlink.link("set", index=index, state="up")
     except OSError as exc:
         raise HostProblem(f"Could not make the bridge {network.bridge}: {exc}", remedy="run: paas doctor") from exc
 
@@ -67,11 +68,11 @@ def make_bridge(network: TenantNetwork) -> None:
 def remove_interface(name: str) -> bool:
     """Remove a bridge or a veth pair; say whether it was there."""
     try:
-        with _netlink() as netlink:
-            found = netlink.link_lookup(ifname=name)
+        with _rtnetlink() as rtnetlink:
+            found = rtnetlink.link_lookup(ifname=name)
             for index in found:
                 with _unless(errno.ENODEV, errno.EINVAL):  # it went away meanwhile
-                    netlink.link("del", index=index)
+                    rtnetlink.link("del", index=index)
             return bool(found)
     except OSError as exc:
         raise HostProblem(f"Could not remove the interface {name}: {exc}", remedy="run: paas doctor") from exc
@@ -85,13 +86,13 @@ def interfaces(prefix: str) -> tuple[str, ...]:
 def connect(link: Link, pid: int) -> None:
     """Give the network namespace of a process a link to the tenant's bridge, an address and a default route."""
     try:
-        with _netlink() as netlink:
-            bridge = Path("/sys/class/net", link.network.bridge, "ifindex").read_text()
-            netlink.link(
-                "add", ifname=link.name, kind="veth", master=int(bridge), state="up",
-                peer={"ifname": INSIDE_NAME, "index": _INSIDE_INDEX, "net_ns_pid": pid,
-                      "address": _hardware_address(link.address)},
-            )  # fmt: skip
+        bridge = int(Path("/sys/class/net", link.network.bridge, "ifindex").read_text())
+        hardware = _hardware_address(link.address)
+        netlink.send([
+            netlink.new_veth(
+                link.name, bridge, peer=INSIDE_NAME, peer_index=_INSIDE_INDEX, peer_address=hardware, pid=pid
+            )
+        ])  # fmt: skip
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             kernel.call_in_network(namespace, lambda: _configure_inside(link))
@@ -108,31 +109,32 @@ def join_bridge(name: str, network: TenantNetwork) -> bool:
     if Path("/sys/class/net", name, "master").exists() or not Path("/sys/class/net", name).exists():
         return False
     try:
-        with _netlink() as netlink:
-            index = netlink.link_lookup(ifname=name)[0]
-            netlink.link("set", index=index, master=netlink.link_lookup(ifname=network.bridge)[0], state="up")
+        with _rtnetlink() as rtnetlink:
+            index = rtnetlink.link_lookup(ifname=name)[0]
+            rtnetlink.link("set", index=index, master=rtnetlink.link_lookup(ifname=network.bridge)[0], state="up")
     except OSError as exc:
         raise HostProblem(f"Could not connect {name} to {network.bridge}: {exc}", remedy="run: paas doctor") from exc
     return True
 
 
 def _configure_inside(link: Link) -> None:
-    with _netlink() as netlink:
-        netlink.link("set", index=_LOOPBACK_INDEX, state="up")
-        netlink.addr("add", index=_INSIDE_INDEX, address=link.address, prefixlen=PREFIX_LENGTH)
-        netlink.link("set", index=_INSIDE_INDEX, state="up")
-        netlink.route("add", dst="0.0.0.0/0", gateway=link.network.gateway)
+    netlink.send([
+        netlink.link_up(_LOOPBACK_INDEX),
+        netlink.new_address(_INSIDE_INDEX, link.address, PREFIX_LENGTH),
+        netlink.link_up(_INSIDE_INDEX),
+        netlink.default_route(link.network.gateway),
+    ])  # fmt: skip
 
 
 @contextlib.contextmanager
-def _netlink() -> Iterator[Any]:
+def _rtnetlink() -> Iterator[Any]:
     """Open a netlink socket in the thread's namespace; what the kernel refuses comes out as OSError."""
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        with IPRoute() as netlink:
-            yield netlink
+        with IPRoute() as rtnetlink:
+            yield rtnetlink
     except NetlinkError as exc:
         raise OSError(exc.code, str(exc)) from exc
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from engine_ground import EngineGround, engine_ground
 from integration.engines.traces import cycle, settled
 
-WARM_UP = 20
+#: Until then the interpreter fills its caches, which are bounded.
+WARM_UP = 150
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paas.errors import CommandFailed, HostProblem
+from paas.host.files import remove_tree
 from paas.host.run import run
 
 CANDIDATES = ("crun", "runc")
@@ -56,6 +57,10 @@ class Crun:
                     return
                 if is_last or exc.status >= 0:  # one that was killed itself is tried once more
                     raise
+
+    def forget(self, container: str) -> None:
+        """Remove the record of a container whose processes and control groups are gone: all that `delete` would do then."""
+        remove_tree(self.state / container)
 
     def kill(self, container: str, signal: int) -> None:
         """Signal its init."""

@@ -160,9 +160,7 @@ def take_away(ground: Ground, record: Record) -> None:
     home = ground.home(record.id)
     if signal_init(home, signal.SIGKILL):
         wait_for_exit(home, _EXIT_FILE_WAIT_S)
-    if ground.crun.knows(record.id):
-        ground.crun.delete(record.id)
-    cgroups.end(ground.hierarchies, ground.cgroup(record.tenant.number, record.id))
+    _clear_runtime(ground, record)
     with contextlib.suppress(OSError):
         (ground.sockets / record.id).unlink(missing_ok=True)
     release_claims(ground, record)
@@ -170,6 +168,16 @@ def take_away(ground: Ground, record: Record) -> None:
     leave_app(ground, record)
     if record.ports:
         republish(ground)
+
+
+def _clear_runtime(ground: Ground, record: Record) -> None:
+    """End what is left of the last start; without a process of the runtime when its control groups can be removed."""
+    is_gone = cgroups.end(ground.hierarchies, ground.cgroup(record.tenant.number, record.id))
+    if ground.crun.knows(record.id):
+        if is_gone:
+            ground.crun.forget(record.id)
+        else:
+            ground.crun.delete(record.id)
 
 
 def _take_back(ground: Ground, record: Record) -> None:
@@ -191,8 +199,7 @@ def _prepare(ground: Ground, home: Path, record: Record) -> None:
     ground.tenancy.ensure(record.tenant, with_network=record.network is NetworkMode.TENANT)
     if not ground.rootfs(record.id).is_mounted:
         mount_layers(ground, home, record.layers, record.tenant.number)
-    if ground.crun.knows(record.id):
-        ground.crun.delete(record.id)
+    _clear_runtime(ground, record)
     forget_start(home)
     ground.crun.state.mkdir(mode=0o711, parents=True, exist_ok=True)
     ground.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
