@@ -20,6 +20,9 @@ a second time with `docker build` and compares line by line; of a refusal it com
 
     python tests/conformance_docker.py --docker unix:///path/of/docker.sock --write docs/conformance.md
 
+Any Docker engine of your own will do (`dockerd --data-root ... --exec-root ... --host unix://...`); Debian 13's `docker.io` and
+`docker-buildx` were used here, as Debian 12's Docker is older than here-documents and `--link`.
+
 It fails when an answer differs and the case does not say why (in its file `docker`), or when it says why and nothing differs.
 """
 

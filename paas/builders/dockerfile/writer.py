@@ -107,7 +107,9 @@ class LayerWriter:
             return
         if entry.real == str(self.diff / where):
             remove_tree(self.diff / where)
-            self._present = {known for known in self._present if known != where and not known.startswith(f"{where}/")}
+            gone = {known for known in self._present if known == where or known.startswith(f"{where}/")}
+            self._present -= gone
+            self._times = {known: mtime_ns for known, mtime_ns in self._times.items() if known not in gone}
         self.tree.forget()
         if self.tree.lookup(where) is not None:
             self.directory(posixpath.dirname(where))
