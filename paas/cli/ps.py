@@ -14,7 +14,7 @@ from paas.cli.properties import report_of, set_command
 from paas.cli.readable import table
 from paas.context import Context
 from paas.deploy import processes, receive, rollback
-from paas.deploy.intent import formation_of
+from paas.deploy.intent import current_deployment, formation_of
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container
 from paas.model.process import parse_scale
 from paas.model.release import parse_version
@@ -124,14 +124,23 @@ def _report(ctx: Context, app: str) -> dict[str, str]:
     release = ctx.state.releases.current(app)
     return {
         "deployed": str(release is not None).lower(),
-        "running": str(any(c.is_running for c in containers)).lower(),
+        "running": _running(ctx, app),
         "release": f"v{release.version}" if release else "",
+        "can-scale": str(not (release and release.app_json.quantities)).lower(),
         **report_of(ctx, "ps", app),
         **{
             f"status-{c.labels[LABEL_TYPE]}-{c.labels[LABEL_INDEX]}-v{c.labels[LABEL_RELEASE]}": f"{c.status} (CID: {c.id[:12]})"
             for c in containers
         },
     }
+
+
+def _running(ctx: Context, app: str) -> str:
+    """Return true, false, or mixed: whether what should run does."""
+    deployment = current_deployment(ctx, ctx.state.apps.get(app))
+    wanted = len(deployment.wanted()) if deployment is not None else 0
+    running = len(ctx.scheduler.serving(deployment)) if deployment is not None and wanted else 0
+    return "mixed" if 0 < running < wanted else str(running > 0).lower()
 
 
 @click.command("ps:inspect")

@@ -34,11 +34,21 @@ def test_a_scale_that_cannot_be_changes_nothing(deployed, scale):
 
 
 def test_the_report_shows_each_process(deployed):
-    assert deployed("ps:report", "shop", "--running") == 0
-    assert deployed.out.getvalue() == "true\n"
+    def running() -> str:
+        assert deployed("ps:report", "shop", "--running") == 0
+        return deployed.out.getvalue()
+
+    assert running() == "true\n"
+    assert deployed("ps:scale", "shop", "worker=1") == 0
+    deployed.ctx.engine.exit("c2", 1)
+    assert running() == "mixed\n"
+    deployed.ctx.engine.exit("c1", 1)
+    assert running() == "false\n"
+    assert deployed("ps:restore", "shop") == 0
+    assert running() == "true\n"
     assert deployed("ps:report", "shop") == 0
     assert "Status web 1 v1:" in deployed.out.getvalue()
-    assert "running (CID: c1)" in deployed.out.getvalue()
+    assert "running (CID: c3)" in deployed.out.getvalue()
 
 
 def test_inspect_never_prints_config_vars(deployed):
