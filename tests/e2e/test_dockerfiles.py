@@ -77,8 +77,11 @@ def test_an_app_says_which_dockerfile_stage_and_arguments_it_is_built_with(insta
     pushed = repository.push(app_name).expect()
     assert f"Building {app_name} from dockerfile" in pushed.stderr
     assert instance.get(f"{app_name}.localhost", "/env/GREETING").text == "good day"
+    instance.ssh("docker-options:add", app_name, "build", "--build-arg", "GREETING=evening").expect()
+    instance.ssh("ps:rebuild", app_name).expect()
+    assert instance.get(f"{app_name}.localhost", "/env/GREETING").text == "evening"
     instance.ssh("dockerfile:set", app_name, "target", "tests").expect()
     refused = instance.ssh("ps:rebuild", app_name)
     assert refused.code != 0
     assert 'web.Dockerfile:9: "RUN exit 1" did not complete successfully: exit code: 1' in refused.output
-    assert instance.get(f"{app_name}.localhost", "/env/GREETING").text == "good day"
+    assert instance.get(f"{app_name}.localhost", "/env/GREETING").text == "evening"

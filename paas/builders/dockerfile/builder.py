@@ -8,6 +8,7 @@ from paas.builders import BuildRequest
 from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.build import DockerfileBuild
 from paas.builders.dockerfile.cache import StepCache
+from paas.builders.dockerfile.checks import check_dockerfile
 from paas.builders.dockerfile.context import FileDigests
 from paas.builders.dockerfile.control import Control
 from paas.builders.dockerfile.execution import Execution
@@ -67,6 +68,8 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
         if order.text is None
         else parse_dockerfile(order.text, file=order.dockerfile)
     )
+    for finding in check_dockerfile(dockerfile):
+        order.output.detail(f"[Warning] {finding}")
     plan = plan_build(
         dockerfile, target=order.target, build_args=order.build_args, platform=host_platform(),
         allows_host_network=order.allows_host_network,

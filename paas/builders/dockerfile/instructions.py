@@ -171,8 +171,9 @@ class Maintainer(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dockerfile:
-    """A whole file: ARGs before the first FROM, and the stages with everything that follows."""
+    """A whole file: ARGs before the first FROM, and the stages with everything that follows. `check` is the directive."""
 
     file: str
     escape: str
     instructions: tuple[Instruction, ...]
+    check: str = ""

@@ -46,22 +46,24 @@ class RawInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerfileText:
-    """A Dockerfile in logical lines. `escape` is the escape character in force."""
+    """A Dockerfile in logical lines. `escape` is the escape character in force, `check` what the directive says."""
 
     file: str
     escape: str
     instructions: tuple[RawInstruction, ...]
+    check: str = ""
 
 
 def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
     """Split a Dockerfile into logical lines. Raises InvalidFile."""
     physical = text.removeprefix("\ufeff").split("\n")
-    escape = _read_directives(physical, file).get("escape", "\\")
+    directives = _read_directives(physical, file)
+    escape = directives.get("escape", "\\")
     reader = _Reader(physical, escape, file)
     found = []
     while (raw := reader.next_instruction()) is not None:
         found.append(raw)
-    return DockerfileText(file=file, escape=escape, instructions=tuple(found))
+    return DockerfileText(file=file, escape=escape, instructions=tuple(found), check=directives.get("check", ""))
 
 
 def split_flags(text: str, escape: str) -> tuple[tuple[str, ...], str]:
