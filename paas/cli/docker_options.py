@@ -38,11 +38,18 @@ def _command(verb: str, doc: str, edit: Callable[[tuple[str, ...], str], tuple[s
             return {**before, **{key: "\n".join(edit(_lines(before, key), option)) for key in keys}}
 
         restart = not no_restart and keys != (BUILD,)
-        if not change_shape(ctx, app, TOPIC, change, cause=f"docker-options:{verb} {phases} {option}", restart=restart):
+        cause = f"docker-options:{verb} {phases} {' '.join(flags_of(option))}"
+        if not change_shape(ctx, app, TOPIC, change, cause=cause, restart=restart):
             raise NotFound(f"Nothing to change for {app}: {option}", remedy=f"see: paas docker-options:report {app}")
         ctx.output.step(f"{'Added' if verb == 'add' else 'Removed'} {option} ({', '.join(keys)})")
 
     return command
+
+
+def flags_of(option: str) -> tuple[str, ...]:
+    """Return the flags without their values: those may be secrets, and what a release was made for is shown to everybody."""
+    words = (word.partition("=")[0] for word in shlex.split(option) if word.startswith("-"))
+    return tuple(word if word.startswith("--") else word[:2] for word in words)
 
 
 def _add(lines: tuple[str, ...], option: str) -> tuple[str, ...]:

@@ -54,6 +54,12 @@ def test_what_cannot_be_changes_nothing(deployed, argv, code):
     assert deployed.ctx.state.releases.current("shop").version == 1
 
 
+def test_no_value_of_an_option_is_shown_with_the_release(deployed):
+    assert deployed("docker-options:add", "shop", "deploy", "--env=KEY=hunter2 -eOTHER=hunter3") == 0
+    assert deployed.ctx.state.releases.current("shop").cause == "docker-options:add deploy --env -e"
+    assert "hunter" not in "".join(event.detail for event in deployed.ctx.state.events.list("shop"))
+
+
 def test_root_gives_directories_of_the_machine(deployed, tmp_path):
     deployed.ctx = replace(deployed.ctx, identity=Identity(name="root", is_admin=True))
     assert deployed("docker-options:add", "shop", "deploy", f"-v {tmp_path}:/data") == 0
