@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from e2e.samples import app
-from harness import APPS, Instance, wait_until
+from harness import APPS, Instance, Repository, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -181,6 +181,21 @@ def test_an_app_can_be_cloned_back(instance: Instance, app_name: str, tmp_path: 
     assert (tmp_path / "copy" / "note.txt").read_text() == "kept"
     assert repository.git("ls-remote", repository.remote(app_name), "master").expect().stdout.split()[0] == revision
     shutil.rmtree(tmp_path / "copy")
+
+
+def test_a_push_from_a_shallow_clone_is_refused_with_gits_words_and_works_when_it_is_whole(
+    instance: Instance, app_name: str, tmp_path: Path
+) -> None:
+    repository = instance.repository(app("first"))
+    repository.commit(app("second"))
+    repository.git("clone", "-q", "--depth=1", f"file://{repository.directory}", str(tmp_path / "ci")).expect()
+    shallow = Repository(directory=tmp_path / "ci", instance=instance)
+    refused = shallow.push(app_name)
+    assert refused.code != 0 and "shallow update not allowed" in refused.stderr
+    shallow.git("fetch", "-q", "--unshallow").expect()
+    shallow.push(app_name).expect()
+    assert instance.get(f"{app_name}.localhost").text == "second"
+    shutil.rmtree(tmp_path / "ci")
 
 
 def test_rename_and_destroy(instance: Instance, app_name: str) -> None:

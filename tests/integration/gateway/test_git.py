@@ -70,9 +70,12 @@ def test_clone_and_fetch(sshd: Sshd, work: Path, tmp_path: Path) -> None:
     assert listed.returncode == 0 and "app.py" in listed.stdout
 
 
-def test_a_push_from_a_shallow_clone(sshd: Sshd, work: Path, tmp_path: Path) -> None:
+def test_a_push_from_a_shallow_clone_is_refused_until_it_is_whole(sshd: Sshd, work: Path, tmp_path: Path) -> None:
     commit(sshd, work)
     sshd.git(tmp_path, "clone", "-q", "--depth=1", f"file://{work}", "shallow")
+    pushed = sshd.git(tmp_path / "shallow", "push", sshd.url("shop"), "master")
+    assert pushed.returncode != 0 and "shallow update not allowed" in pushed.stderr
+    sshd.git(tmp_path / "shallow", "fetch", "-q", "--unshallow")
     pushed = sshd.git(tmp_path / "shallow", "push", sshd.url("shop"), "master")
     assert pushed.returncode == 0, pushed.stderr
 
