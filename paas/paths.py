@@ -109,6 +109,10 @@ class Paths:
     def locks(self) -> Path:
         return self.run / "locks"
 
+    def container_lock(self, app: str) -> Path:
+        """Return the lock that whoever changes the app's containers or routes holds."""
+        return self.locks / "containers" / f"{app}.lock"
+
     def app_lock(self, app: str) -> Path:
         """Return the lock that is the app's turn."""
         return self.locks / f"{app}.lock"

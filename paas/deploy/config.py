@@ -7,7 +7,7 @@ from enum import Enum
 
 from paas.context import Context
 from paas.deploy.change import change_release
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import release_turn
 from paas.model.app import App
 from paas.model.release import config_diff
 
@@ -64,7 +64,7 @@ def _change(
     restart: bool,
 ) -> Outcome:
     ctx.state.apps.get(app_name)
-    with app_turn(ctx, app_name, command):
+    with release_turn(ctx, app_name, command):
         app = ctx.state.apps.get(app_name)
         before = ctx.state.config.get(app_name)
         after = change(before)

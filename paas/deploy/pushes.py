@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from paas.context import Context
-from paas.deploy.queue import app_turn, say_waiting
+from paas.deploy.queue import release_turn, say_waiting
 from paas.errors import Conflict, PaasError
 from paas.host.files import LockHolder, flock, held_by, lock_holder
 
@@ -64,7 +64,7 @@ def push_turn(ctx: Context, app: str, what: str, *, newest_wins: bool) -> Iterat
             with _sent_away_by_signal():
                 ticket = stack.enter_context(_ticket(folder, who, newest_wins=newest_wins))
                 _wait_for_earlier(ctx, app, ticket)
-                stack.enter_context(app_turn(ctx, app, what))
+                stack.enter_context(release_turn(ctx, app, what))
                 _come_forward(folder, ticket)
         except Overtaken:
             by = _overtaker(ticket)

@@ -1,4 +1,9 @@
-"""One change at a time for each app: whoever comes second waits and is told for whom. Deploys also mind the lock of the app."""
+"""One change at a time for each app: whoever comes second waits and is told for whom. Deploys also mind the lock of the app.
+
+Two locks, always taken in this order: the app's turn, which keeps commands apart, and its containers with their routes, which
+keep the supervisor away as well. Whatever builds and runs tasks holds only the first until there is something to switch, so that
+an app whose process dies meanwhile gets it back.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,27 @@ from paas.model.app import App
 
 @contextlib.contextmanager
 def app_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterator[None]:
-    """Hold the app's turn while its containers, routes or releases change.
+    """Hold the app's turn and its containers, to change these or the app's routes.
 
-    The kernel gives the turn back when the holder dies. Raises Conflict if it is taken and not `wait`.
+    The kernel gives both back when the holder dies. Raises Conflict if one is taken and not `wait`.
     """
+    with release_turn(ctx, app, what, wait=wait), container_turn(ctx, app, what, wait=wait):
+        yield
+
+
+@contextlib.contextmanager
+def release_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold the app's turn to make a release; `rollout.go_live` takes the containers when it comes to that."""
     holder = f"{what} by {ctx.identity.name}"
     with flock(ctx.paths.app_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
+        yield
+
+
+@contextlib.contextmanager
+def container_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold the app's containers and routes. Raises Conflict if they are taken and not `wait`."""
+    holder = f"{what} by {ctx.identity.name}"
+    with flock(ctx.paths.container_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
         yield
 
 
@@ -27,7 +47,7 @@ def app_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterato
 def deploy_turn(ctx: Context, app_name: str, what: str) -> Iterator[App]:
     """Hold the app's turn for a deploy; yields the app as it is then. Raises NotFound, Conflict for an app that is locked."""
     refuse_locked(ctx.state.apps.get(app_name))  # whoever must not deploy need not wait to hear it
-    with app_turn(ctx, app_name, what):
+    with release_turn(ctx, app_name, what):
         app = ctx.state.apps.get(app_name)
         refuse_locked(app)
         yield app

@@ -11,7 +11,7 @@ from enum import Enum
 
 from paas.context import Context
 from paas.deploy.intent import current_deployment
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import container_turn
 from paas.errors import Conflict, NotFound
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container, process_of
 from paas.model.route import Upstream
@@ -78,9 +78,9 @@ class Retirement:
     def adopt(self, ctx: Context, app_name: str) -> bool:
         """Take over what the app no longer wants; say whether routes may still lead to some of it (see `is_unrecorded`).
 
-        Raises Conflict when a command holds the app's turn: call again after it.
+        Raises Conflict when a command holds the app's containers: call again after it.
         """
-        with app_turn(ctx, app_name, "retire", wait=False):
+        with container_turn(ctx, app_name, "retire", wait=False):
             app = ctx.state.apps.find(app_name)
             if app is None:
                 return False
@@ -106,7 +106,7 @@ class Retirement:
             app_name = container.labels.get(LABEL_APP, "")
             if app_name in known or container.id in self._retiring:
                 continue
-            with contextlib.suppress(Conflict), app_turn(ctx, app_name, "retire", wait=False):
+            with contextlib.suppress(Conflict), container_turn(ctx, app_name, "retire", wait=False):
                 if ctx.state.apps.find(app_name) is None:
                     self._retiring[container.id] = Retiring(
                         container=container, ports=(), since=ctx.now(), wait_to_retire_s=0,
@@ -138,7 +138,7 @@ class Retirement:
         container = retiring.container
         app_name = container.labels.get(LABEL_APP, "")
         try:
-            with app_turn(ctx, app_name, "retire", wait=False):
+            with container_turn(ctx, app_name, "retire", wait=False):
                 app = ctx.state.apps.find(app_name)
                 if app is not None:
                     obsolete = ctx.scheduler.obsolete(current_deployment(ctx, app), app)
@@ -148,7 +148,7 @@ class Retirement:
                 ctx.scheduler.retire(container)
                 retiring.terminated_at = ctx.now()
         except Conflict:
-            pass  # a command holds the app's turn, or it has just ended: the next step sees
+            pass  # a command holds the app's containers, or it has just ended: the next step sees
 
     def _note_traffic(self, ctx: Context, retiring: Retiring) -> None:
         if retiring.terminated_at:

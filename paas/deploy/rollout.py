@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from paas.context import Context
 from paas.deploy import hooks, routing, scripts
 from paas.deploy.intent import current_deployment, deployment_for
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import container_turn
 from paas.deploy.record import mark_failed, note_live
 from paas.errors import NotFound, PaasError, TaskFailed
 from paas.host.process import uninterrupted
@@ -46,14 +46,21 @@ def go_live(
     for name, count in ctx.state.apps.formation(app.name).items():
         if count and release.process(name) is None:
             ctx.output.warn(f"Skipping {name} as it is missing from the current Procfile")
-    deployment = deployment_for(ctx, app, release)
     ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
-    try:
-        switch_to(ctx, deployment)
-        ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
-    except BaseException:
-        mark_failed(ctx, release)
-        raise
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(container_turn(ctx, app.name, release.cause))
+            switch_to(ctx, deployment_for(ctx, app, release))
+            ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
+        except BaseException:
+            mark_failed(ctx, release)
+            raise
+        _record_live(ctx, app, release, on_live, afterwards)
+
+
+def _record_live(
+    ctx: Context, app: App, release: Release, on_live: Callable[[], None] | None, afterwards: Callable[[], None] | None
+) -> None:
     with uninterrupted():
         with ctx.state.transaction():
             ctx.state.releases.promote(app.name, release.version, ctx.now())
@@ -185,10 +192,10 @@ def reconcile(
     """Bring fact to intent: start what is missing (of `only`), one by one, and route to what runs.
 
     Unlike a deploy it is not all or nothing: neither a process that cannot start nor a proxy that refuses holds back another
-    process; what failed is returned. Raises Conflict when a command holds the app's turn and not `wait`.
+    process; what failed is returned. Raises Conflict when a command holds the app's containers and not `wait`.
     """
     failures: list[PaasError] = []
-    with app_turn(ctx, app_name, "reconcile", wait=wait):
+    with container_turn(ctx, app_name, "reconcile", wait=wait):
         app = ctx.state.apps.find(app_name)
         deployment = current_deployment(ctx, app) if app is not None else None
         if app is None or deployment is None:

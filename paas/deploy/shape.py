@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from paas.context import Context
 from paas.deploy.change import change_release
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import release_turn
 
 #: A topic's own properties -> what they shall be.
 Change = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -19,7 +19,7 @@ def change_shape(ctx: Context, scope: str, topic: str, change: Change, *, cause:
     """
     if not scope:
         return _record(ctx, "", topic, change(ctx.state.properties.get("", topic)), cause)
-    with app_turn(ctx, scope, cause.partition(" ")[0]):
+    with release_turn(ctx, scope, cause.partition(" ")[0]):
         app = ctx.state.apps.get(scope)
         before = ctx.state.properties.get(scope, topic)
         after = {key: value for key, value in change(before).items() if value}

@@ -189,10 +189,10 @@ class Supervisor:
         self._timetable.refresh(found)
 
     def _glance(self) -> None:
-        """Look at the apps whose turn was taken by somebody else since we looked: the traces of commands."""
+        """Look at the apps whose containers were held by somebody else since we looked: the traces of commands."""
         self._take_names()
         for app in self._apps.values():
-            turn = lock_holder(self._ctx.paths.app_lock(app.name))
+            turn = lock_holder(self._ctx.paths.container_lock(app.name))
             if turn is None or turn.pid != os.getpid():
                 app.look_at = 0.0
                 self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
@@ -241,7 +241,7 @@ class Supervisor:
             try:
                 failures = rollout.reconcile(self._ctx, watched.name, only=due)
             except Conflict:
-                return os.EX_TEMPFAIL  # a command holds the app's turn
+                return os.EX_TEMPFAIL  # a command holds the app's containers
             for failure in failures:
                 self._ctx.output.warn(f"{watched.name}: {failure.message}")
             return int(bool(failures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from typing import Any
@@ -209,6 +210,33 @@ def test_a_deploy_that_is_killed_within_a_task_is_either_whole_or_not_there(fres
     assert [task for task in ("sleep 601", "sleep 602", "sleep 603") if task_pids(instance, task)] == []
     statuses = [r["status"] for r in json.loads(instance.ssh("releases:list", "shop", "--format", "json").expect().stdout)]
     assert statuses == ["current", "superseded", "failed", "failed", "superseded"]
+
+
+def test_a_process_that_dies_while_a_deploy_task_runs_is_started_again(instance: Instance, app_name: str) -> None:
+    repository = instance.repository(app_json("printf one > made", "true", "true"))
+    repository.push(app_name).expect()
+    before = instance.get(f"{app_name}.localhost", "/id").text
+    repository.commit(app_json("printf two > made", "sleep 604 || true", "true"))
+    results: list[Result] = []
+    pushing = threading.Thread(target=lambda: results.append(repository.push(app_name)))
+    pushing.start()
+    (task,) = wait_until("the task runs", lambda: [p for p in task_pids(instance, "sleep 604") if comm(p) == "sleep"])
+    container = json.loads(instance.paas("ps:inspect", app_name).expect().stdout)[0]
+    os.kill(int(container["pid"]), signal.SIGKILL)
+    wait_until(
+        "another one answers",
+        lambda: (answer := instance.get(f"{app_name}.localhost", "/id")).status == 200 and answer.text != before,
+    )
+    assert pushing.is_alive()
+    os.kill(int(task), signal.SIGKILL)
+    pushing.join(120)
+    results[0].expect()
+    assert instance.get(f"{app_name}.localhost").text == "two"
+
+
+def comm(pid: str) -> str:
+    """Return the name of a process's program."""
+    return run(["cat", f"/proc/{pid}/comm"]).stdout.strip()
 
 
 def branch(repository: Repository) -> str:

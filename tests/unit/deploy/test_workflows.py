@@ -12,7 +12,7 @@ from paas.context import Context
 from paas.deploy import apps, build, config, ledger, processes, release, rollback, rollout, routes
 from paas.deploy.config import Outcome
 from paas.deploy.intent import current_deployment, deployment_for
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import app_turn, container_turn, release_turn
 from paas.deploy.retire import Retirement
 from paas.errors import BuildFailed, Conflict, DeployFailed, HostProblem, InvalidFile, InvalidInput, NotFound, RoutingFailed
 from paas.model.process import ProcessId, ProcessType
@@ -391,6 +391,17 @@ def test_a_busy_app_is_retired_later(ctx, tree):
     deploy(ctx, tree)
     with app_turn(ctx, "shop", "git push"), pytest.raises(Conflict):
         Retirement().adopt(ctx, "shop")
+
+
+def test_while_a_deploy_builds_the_app_is_looked_after_and_while_it_switches_it_is_not(ctx, tree):
+    deploy(ctx, tree)
+    ctx.engine.exit("c1", 1)
+    with release_turn(ctx, "shop", "git push"):
+        assert rollout.reconcile(ctx, "shop") == ()
+        assert len(ctx.engine.names()) == 1
+        Retirement().adopt(ctx, "shop")
+        with container_turn(ctx, "shop", "git push"), pytest.raises(Conflict):
+            rollout.reconcile(ctx, "shop")
 
 
 def test_stopping_an_app_goes_on_when_the_supervisor_removes_a_container_meanwhile(ctx, tree, monkeypatch):
