@@ -161,6 +161,11 @@ class Paths:
         return self.locks / "cron" / f"{app}.{task}.lock"
 
     @property
+    def oneoffs_started(self) -> Path:
+        """Return the file whose time says when a one-off was last started in the background."""
+        return self.run / "oneoffs"
+
+    @property
     def cron_seen(self) -> Path:
         """Return the file whose time says when schedules were last looked after."""
         return self.root / "cron.seen"

@@ -1,6 +1,6 @@
 """Checks of processes that serve: a hung one is replaced, one that is not ready gets no requests until it is.
 
-The supervisor's check loop decides when; `checks:run` asks once. What follows from an outcome happens in the app's turn.
+The supervisor's check loop decides when; `checks:run` asks once. What follows from an outcome happens while we hold its containers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import Enum
 from paas.context import Context
 from paas.deploy import routing
 from paas.deploy.intent import current_deployment
-from paas.deploy.queue import app_turn
+from paas.deploy.queue import container_turn
 from paas.errors import Conflict
 from paas.model.container import Container, process_of
 from paas.model.healthcheck import Healthcheck, HealthcheckType
@@ -66,15 +66,15 @@ def running_checks(deployment: Deployment, process: str) -> tuple[Healthcheck, .
 def serving_in_turn(ctx: Context, app_name: str) -> tuple[Deployment, tuple[Container, ...]] | None:
     """Return the app's deployment and what serves of it, None if nothing should. While a command works on the app, some of it may
     still be starting: raises Conflict then."""
-    with app_turn(ctx, app_name, "checks", wait=False):
+    with container_turn(ctx, app_name, "checks", wait=False):
         app = ctx.state.apps.find(app_name)
         deployment = current_deployment(ctx, app) if app is not None else None
         return (deployment, ctx.scheduler.serving(deployment)) if deployment is not None else None
 
 
 def carry_out(ctx: Context, app_name: str, container: Container, verdict: Verdict, reason: str) -> None:
-    """Do what follows. Raises Conflict when a command holds the app's turn: try again after it."""
-    with app_turn(ctx, app_name, "checks", wait=False):
+    """Do what follows. Raises Conflict when a command holds the app's containers: try again after it."""
+    with container_turn(ctx, app_name, "checks", wait=False):
         app = ctx.state.apps.find(app_name)
         deployment = current_deployment(ctx, app) if app is not None else None
         if deployment is None or container.id not in {c.id for c in ctx.scheduler.serving(deployment)}:

@@ -8,12 +8,13 @@ an app whose process dies meanwhile gets it back.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 
 from paas.context import Context
 from paas.errors import Conflict
-from paas.host.files import LockHolder, flock
+from paas.host.files import LockHolder, flock, held_by
 from paas.model.app import App
 
 
@@ -36,8 +37,15 @@ def release_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Ite
 
 
 @contextlib.contextmanager
-def container_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterator[None]:
-    """Hold the app's containers and routes. Raises Conflict if they are taken and not `wait`."""
+def container_turn(ctx: Context, app: str, what: str, *, wait: bool = True, is_shared: bool = False) -> Iterator[None]:
+    """Hold the app's containers and routes. Raises Conflict if they are taken and not `wait`.
+
+    With `is_shared` it is enough that this process holds them already, as a `ps:restart` does that turns into a release.
+    """
+    holding = held_by(ctx.paths.container_lock(app)) if is_shared else None
+    if holding is not None and holding.pid == os.getpid():
+        yield
+        return
     holder = f"{what} by {ctx.identity.name}"
     with flock(ctx.paths.container_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
         yield

@@ -49,7 +49,7 @@ def go_live(
     ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(container_turn(ctx, app.name, release.cause))
+            held.enter_context(container_turn(ctx, app.name, release.cause, is_shared=True))
             switch_to(ctx, deployment_for(ctx, app, release))
             ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
         except BaseException:

@@ -91,7 +91,9 @@ def run_detached(
     spec = replace(spec, keeps_stdin=False, log_path=ctx.paths.oneoff_log(app.name, spec.name))
     container = ctx.engine.create(spec)
     try:
-        return ctx.engine.start(container.id)
+        started = ctx.engine.start(container.id)
+        ctx.paths.oneoffs_started.touch()
+        return started
     except BaseException:
         ctx.engine.remove(container.id, is_forced=True)
         raise

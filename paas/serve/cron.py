@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import cron
@@ -56,7 +57,9 @@ class Timetable:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._deadlines: dict[str, float] = {}  # container id -> epoch seconds
         self._waiting: deque[Job] = deque()
-        self._seen_at = 0.0
+        self._watched: set[int] = set()  # ids of runs
+        self._seen_at = self._started = 0.0
+        self._mark: tuple[int, ...] = ()
         self._not_before = 0.0
 
     @property
@@ -68,15 +71,26 @@ class Timetable:
         return max(self._not_before, min([*due, *self._deadlines.values()], default=math.inf))
 
     def refresh(self, containers: Iterable[Container]) -> None:
-        """Take over what releases say and what runs: at the start, after every command, and every now and then."""
+        """Take over what releases say and what runs: at the start, and every now and then."""
         now, is_first = self._ctx.now(), not self._seen_at
+        self._mark = self._ctx.state.db.mark()
         self._read_tasks(now, seen_at=_last_seen(self._ctx) if is_first else 0.0)
         self._seen_at = now
-        watched = self._read_containers(containers)
-        for run in self._ctx.state.cron.open_runs():
-            if run.status is CronStatus.QUEUED or run.id not in watched:
-                self._settle(run.id, after_crash=is_first and run.status is CronStatus.QUEUED)
+        self._watched, self._deadlines = set(), {}
+        self._read_containers(containers)
+        self._read_runs(after_crash=is_first)
         self._ctx.paths.cron_seen.touch()
+
+    def glance(self) -> None:
+        """Take over what a command may have changed; next to nothing is done if it changed nothing."""
+        mark, started = self._ctx.state.db.mark(), _modified(self._ctx.paths.oneoffs_started)
+        if mark != self._mark:
+            self._mark = mark
+            self._read_tasks(self._ctx.now(), seen_at=0.0)
+            self._read_runs()
+        if started != self._started:
+            self._started = started
+            self._read_containers(self._ctx.engine.list({LABEL_KIND: KIND_RUN}))
 
     def step(self) -> None:
         """Claim what is due, stop what runs too long, and start as many workers as there is room for."""
@@ -111,26 +125,39 @@ class Timetable:
             entries[active.key] = known
         self._entries = entries
 
-    def _read_containers(self, containers: Iterable[Container]) -> frozenset[int]:
-        """Watch the runs that have containers; return their ids."""
-        oneoffs = [c for c in containers if c.labels.get(LABEL_KIND) in (KIND_CRON, KIND_RUN) and c.is_running]
-        self._watch.update(c for c in oneoffs if c.labels[LABEL_KIND] == KIND_CRON)
-        self._deadlines = {c.id: float(c.labels[LABEL_DEADLINE]) for c in oneoffs if LABEL_DEADLINE in c.labels}
-        return frozenset(int(c.labels[LABEL_CRON_RUN]) for c in oneoffs if LABEL_CRON_RUN in c.labels)
+    def _read_containers(self, containers: Iterable[Container]) -> None:
+        """Take over when one-offs must have ended, and see when those end that are runs of tasks."""
+        for container in containers:
+            if container.labels.get(LABEL_KIND) in (KIND_CRON, KIND_RUN) and container.is_running:
+                self._take_over(container)
+
+    def _take_over(self, container: Container) -> None:
+        if LABEL_DEADLINE in container.labels:
+            self._deadlines[container.id] = float(container.labels[LABEL_DEADLINE])
+        if LABEL_CRON_RUN in container.labels:
+            self._watched.add(int(container.labels[LABEL_CRON_RUN]))
+            self._watch.update([container])
+
+    def _read_runs(self, *, after_crash: bool = False) -> None:
+        """See to the runs that nobody watches: queued ones, and those whose containers ended or began unseen."""
+        for run in self._ctx.state.cron.open_runs():
+            if run.status is CronStatus.QUEUED or run.id not in self._watched:
+                self._settle(run.id, after_crash=after_crash and run.status is CronStatus.QUEUED)
 
     def _follow(self, run_id: int) -> None:
         """Watch the container of a run that was just started; one that has ended already is settled."""
         run = self._ctx.state.cron.run(run_id)
         container = None if run.is_over else cron.container_of(self._ctx, run)
         if container is not None and container.is_running:
-            self._watch.update([container])
-            self._deadlines[container.id] = float(container.labels[LABEL_DEADLINE])
+            self._take_over(container)
         elif container is not None:
             self._settle(run_id)
 
     def _note_end(self, container: Container) -> None:
+        run_id = int(container.labels[LABEL_CRON_RUN])
         self._deadlines.pop(container.id, None)
-        self._settle(int(container.labels[LABEL_CRON_RUN]))
+        self._watched.discard(run_id)
+        self._settle(run_id)
 
     # -- what is due
 
@@ -184,8 +211,12 @@ class Timetable:
 
 def _last_seen(ctx: Context) -> float:
     """Return when a timetable was last looked after, 0 if never."""
+    return _modified(ctx.paths.cron_seen)
+
+
+def _modified(file: Path) -> float:
     try:
-        return ctx.paths.cron_seen.stat().st_mtime
+        return file.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 

@@ -197,6 +197,7 @@ class Supervisor:
                 app.look_at = 0.0
                 self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
         self._retire_at = 0.0
+        self._timetable.glance()
 
     def _take_names(self) -> None:
         names = {app.name for app in self._ctx.state.apps.list()}

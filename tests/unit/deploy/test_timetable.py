@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, cron, rollout
+from paas.deploy import apps, cron, rollout, tasks
 from paas.errors import HostProblem
 from paas.model.container import KIND_CRON, LABEL_KIND
 from paas.model.cron import CronStatus
@@ -61,6 +61,10 @@ class World:
     def refresh(self) -> None:
         self.timetable.refresh(self.ctx.engine.list())
         os.utime(self.ctx.paths.cron_seen, (self.clock[0], self.clock[0]))
+
+    def glance(self) -> None:
+        os.utime(self.ctx.state.db.file.with_name("paas.db-wal"))  # the test writes faster than the clock of files goes
+        self.timetable.glance()
 
     def go_to(self, second: float) -> None:
         """Let the clock go on, and do what the supervisor does on the way."""
@@ -144,10 +148,10 @@ def test_a_suspended_task_neither_runs_nor_is_missed(world, deploy):
     deploy("* * * * *")
     world.go_to(60)
     cron.set_suspended(world.ctx, "shop", "", True)
-    world.refresh()
+    world.glance()
     world.go_to(600)
     cron.set_suspended(world.ctx, "shop", "", False)
-    world.refresh()
+    world.glance()
     world.go_to(660)
     assert world.runs() == [(60, "running"), (660, "running")]
 
@@ -227,6 +231,34 @@ def test_a_failure_of_the_database_is_tried_again_a_little_later(world, deploy, 
     assert world.timetable.due_at == START + 60 + RETRY_S
     world.go_to(63)
     assert world.runs() == [(60, "running")]
+
+
+def test_a_run_that_a_command_began_is_watched_from_then_on(world, deploy):
+    deploy("@every 1h")
+    world.ctx.state.properties.set("shop", "cron", "ttl-seconds", "30")
+    run = cron.run_now(world.ctx, "shop", cron.tasks_of(world.ctx, "shop")[0].id)
+    world.glance()
+    world.go_to(29)
+    assert world.ctx.state.cron.run(run.id).status is CronStatus.RUNNING
+    world.go_to(30)
+    assert world.ctx.state.cron.run(run.id).status is CronStatus.TIMED_OUT
+
+
+def test_a_command_in_the_background_ends_in_time(world, deploy):
+    deploy()
+    container = tasks.run_detached(world.ctx, "shop", ["sleep"], ttl_s=30)
+    world.glance()
+    assert world.timetable.due_at == START + 30
+    world.go_to(30)
+    assert world.ctx.engine.inspect(container.id).exit_code == 143
+    assert world.timetable.due_at == math.inf
+
+
+def test_a_command_that_changed_nothing_costs_no_query(world, deploy, monkeypatch):
+    deploy("* * * * *")
+    world.timetable.glance()
+    monkeypatch.setattr(world.ctx.state.db, "rows", None)
+    world.timetable.glance()
 
 
 def test_an_app_that_went_takes_its_tasks_along(world, deploy):
