@@ -122,6 +122,8 @@ def reap(ctx: Context) -> None:
         if is_orphan or is_old:
             with contextlib.suppress(NotFound):  # somebody was quicker
                 ctx.engine.remove(container.id, is_forced=is_orphan)
+            if is_orphan:
+                ctx.engine.release_tenant(container.tenant)
 
 
 def _ended_at(container: Container) -> float:

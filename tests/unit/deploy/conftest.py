@@ -100,7 +100,7 @@ class FakeEngine:
         return ()
 
     def stop(self, container: str, *, timeout_s: float | None = None) -> Container:
-        return self.exit(container, 143)
+        return self.exit(self.inspect(container).id, 143)
 
     def remove(self, container: str, *, is_forced: bool = False) -> None:
         self.containers.pop(container, None)
