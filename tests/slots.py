@@ -1,7 +1,7 @@
 """Numbers that no other test run on this machine has, so that several runs live side by side.
 
 A slot stands for interface names, a range of addresses, a range of uids and a cgroup. The kernel gives it back when its
-holder dies.
+holder dies; one in which somebody who was killed left an instance running is nobody's until that is gone.
 """
 
 from __future__ import annotations
@@ -57,5 +57,16 @@ def claim_slot() -> Slot:
         except BlockingIOError:
             os.close(descriptor)
         else:
-            return Slot(number=number, descriptor=descriptor)
+            slot = Slot(number=number, descriptor=descriptor)
+            if not _is_lived_in(slot):
+                return slot
+            slot.release()
     raise AssertionError(f"all {COUNT} slots are taken: {LOCKS}")
+
+
+def _is_lived_in(slot: Slot) -> bool:
+    """Say whether containers of an instance are left there: its repair would take ours for its own orphans."""
+    has_network = any(link.name.startswith(slot.prefix) for link in Path("/sys/class/net").iterdir())
+    name = str(slot.settings["cgroup_parent"]).lstrip("/")
+    hierarchies = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
+    return has_network or any((hierarchy / name).is_dir() for hierarchy in hierarchies)

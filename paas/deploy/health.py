@@ -1,6 +1,6 @@
 """Checks of processes that serve: a hung one is replaced, one that is not ready gets no requests until it is.
 
-The supervisor's check loop decides when; `checks:run` asks once. What follows from an outcome happens while we hold its containers.
+The supervisor's check loop decides when; `checks:run` asks once. What follows holds the app's containers.
 """
 
 from __future__ import annotations

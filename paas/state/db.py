@@ -79,8 +79,9 @@ class Database:
         """Return a number that differs when another connection has changed the file since. Source: PRAGMA data_version."""
         with self._explained():
             return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
+
     def mark(self) -> tuple[int, ...]:
-        """Return what differs from before once anybody has written. Costs less than a query."""
+        """Return what differs from before once anybody has written, over whichever connection. Costs less than a query."""
         found: list[int] = []
         for file in (self.file, self.file.with_name(self.file.name + "-wal")):
             with contextlib.suppress(FileNotFoundError):
