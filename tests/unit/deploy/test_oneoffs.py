@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from paas.context import Context
-from paas.deploy import apps, receive, tasks
+from paas.deploy import apps, tasks
 from paas.deploy.tasks import KEEP_ENDED_S
 from paas.errors import Conflict, HostProblem, NotFound
 from paas.model.container import KIND_CRON, KIND_TASK, LABEL_APP, LABEL_DEADLINE, LABEL_KIND, ContainerSpec
 from paas.model.process import ProcessType
 from paas.model.release import BuildResult
-from paas.model.source import Source
+from unit.deploy.conftest import take_live
 
 NOW = 1_000_000.0
 
@@ -29,7 +29,7 @@ def shop(ctx: Context, tmp_path: Path) -> Context:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/code").write_text("x")
     ctx.state.config.set("shop", {"A": "config", "B": "config"})
-    receive.deploy_source(ctx, apps.create(ctx, "shop"), Source(tree=tmp_path / "tree"), cause="git push")
+    take_live(ctx, apps.create(ctx, "shop"), tmp_path / "tree")
     return ctx
 
 
