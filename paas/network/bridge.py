@@ -87,12 +87,14 @@ def connect(link: Link, pid: int) -> None:
     """Give the network namespace of a process a link to the tenant's bridge, an address and a default route."""
     try:
         bridge = int(Path("/sys/class/net", link.network.bridge, "ifindex").read_text())
-        hardware = _hardware_address(link.address)
-        netlink.send([
-            netlink.new_veth(
-                link.name, bridge, peer=INSIDE_NAME, peer_index=_INSIDE_INDEX, peer_address=hardware, pid=pid
-            )
-        ])  # fmt: skip
+        pair = netlink.new_veth(
+            link.name, bridge, peer=INSIDE_NAME, peer_index=_INSIDE_INDEX, peer_address=_hardware_address(link.address), pid=pid
+        )  # fmt: skip
+        try:
+            netlink.send([pair])
+        except FileExistsError:  # of its last start: the kernel takes a dead namespace's links away a moment later
+            remove_interface(link.name)
+            netlink.send([pair])
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             kernel.call_in_network(namespace, lambda: _configure_inside(link))

@@ -89,7 +89,7 @@ def main() -> None:
                 inside.clear()
         _report(sides, inside)
         many = {side.name: _many(side, options.many, instance if side.name == "paas" else docker) for side in sides}
-        _report_many(many, options.many)
+        _report_many(many, options.many, _many_inside(engine, options.many))
 
 
 def _options() -> argparse.Namespace:
@@ -171,6 +171,18 @@ def _many(side: Side, count: int, owner: object) -> tuple[float, float, float]:
     return started, time.perf_counter() - begun, each
 
 
+def _many_inside(engine: EmbeddedEngine, count: int) -> tuple[float, float]:
+    """Start and remove one after the other, as docker run does."""
+    marks = [time.perf_counter()]
+    spec = ContainerSpec(image="busybox", argv=("/bin/server",), limits=LIMITS)
+    containers = [engine.start(engine.create(spec).id).id for _ in range(count)]
+    marks.append(time.perf_counter())
+    for container in containers:
+        engine.remove(container, is_forced=True)
+    marks.append(time.perf_counter())
+    return marks[1] - marks[0], marks[2] - marks[1]
+
+
 def _memory_kib(owner: object) -> float:
     """Return the PSS of everything that is there for containers beside the app: daemons, shims, monitors, inits, proxies."""
     if isinstance(owner, Docker):
@@ -211,12 +223,14 @@ def _pss(pid: int) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-def _report_many(many: dict[str, tuple[float, float, float]], count: int) -> None:
+def _report_many(many: dict[str, tuple[float, float, float]], count: int, inside: tuple[float, float]) -> None:
     for name, (start, remove, each) in many.items():
         print(f"{name:<8} {count} containers: start {start:6.1f} s   remove {remove:6.1f} s   {each:7.0f} KiB each")
+    print(f"in the server {count} containers: start {inside[0]:6.1f} s   remove {inside[1]:6.1f} s, one after the other")
     if "docker" in many:
         ours, theirs = many["paas"], many["docker"]
         print("docker takes " + ", ".join(f"{b / a:.1f} times" for a, b in zip(ours, theirs, strict=True)) + " of these")
+        print(f"and {theirs[0] / inside[0]:.1f} and {theirs[1] / inside[1]:.1f} times what it takes in the server")
 
 
 if __name__ == "__main__":

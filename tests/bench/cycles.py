@@ -31,13 +31,13 @@ def main() -> int:
             cycle(ground, number)
         before = settled(ground, lambda found: len(found["interfaces"]) == 2)  # type: ignore[arg-type]
         before |= more(ground)
-        memory, begun = resident_kib(), time.monotonic()
+        memory_before, begun = resident_kib(), time.monotonic()
         for number in range(cycles):
             cycle(ground, number)
-        seconds = time.monotonic() - begun
+        seconds, memory_after = time.monotonic() - begun, resident_kib()
         after = settled(ground, lambda found: {**found, **more(ground)} == before) | more(ground)
         different = [name for name in before if before[name] != after[name]]
-        print(f"{cycles} cycles, {seconds / cycles * 1000:.0f} ms each; resident {memory} KiB before, {resident_kib()} KiB after")
+        print(f"{cycles} cycles, {seconds / cycles * 1000:.0f} ms each; resident {memory_before} -> {memory_after} KiB")
         for name in before:
             print(f"    {name:<12} {size(before[name])} -> {size(after[name])}{'   DIFFERENT' if name in different else ''}")
         return int(bool(different))

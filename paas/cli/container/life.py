@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import click
@@ -13,15 +14,16 @@ from paas.model.container import Limits, signal_number
 from paas.model.dockerflags import parse_size
 from paas.model.restart import parse_restart_policy
 
+#: So many containers at once: most of it is waiting for the kernel.
+PARALLEL = 8
+
 
 @click.command("container:start")
 @click.argument("containers", nargs=-1, required=True)
 @click.pass_obj
 def start(ctx: Context, containers: Sequence[str]) -> None:
     """Start containers again."""
-    for container in containers:
-        ctx.engine.start(container)
-        ctx.output.plain(container)
+    _for_each(ctx, containers, ctx.engine.start)
 
 
 @click.command("container:stop")
@@ -30,9 +32,7 @@ def start(ctx: Context, containers: Sequence[str]) -> None:
 @click.pass_obj
 def stop(ctx: Context, timeout_s: float | None, containers: Sequence[str]) -> None:
     """Stop containers."""
-    for container in containers:
-        ctx.engine.stop(container, timeout_s=timeout_s)
-        ctx.output.plain(container)
+    _for_each(ctx, containers, lambda container: ctx.engine.stop(container, timeout_s=timeout_s))
 
 
 @click.command("container:restart")
@@ -41,9 +41,7 @@ def stop(ctx: Context, timeout_s: float | None, containers: Sequence[str]) -> No
 @click.pass_obj
 def restart(ctx: Context, timeout_s: float | None, containers: Sequence[str]) -> None:
     """Stop containers and start them with the address and ports they had."""
-    for container in containers:
-        ctx.engine.restart(container, timeout_s=timeout_s)
-        ctx.output.plain(container)
+    _for_each(ctx, containers, lambda container: ctx.engine.restart(container, timeout_s=timeout_s))
 
 
 @click.command("container:kill")
@@ -52,9 +50,8 @@ def restart(ctx: Context, timeout_s: float | None, containers: Sequence[str]) ->
 @click.pass_obj
 def kill(ctx: Context, name: str, containers: Sequence[str]) -> None:
     """Send a signal to containers."""
-    for container in containers:
-        ctx.engine.kill(container, signal_number(name))
-        ctx.output.plain(container)
+    number = signal_number(name)
+    _for_each(ctx, containers, lambda container: ctx.engine.kill(container, number))
 
 
 @click.command("container:rm")
@@ -63,9 +60,7 @@ def kill(ctx: Context, name: str, containers: Sequence[str]) -> None:
 @click.pass_obj
 def remove(ctx: Context, force: bool, containers: Sequence[str]) -> None:
     """Remove containers with their anonymous volumes."""
-    for container in containers:
-        ctx.engine.remove(container, is_forced=force)
-        ctx.output.plain(container)
+    _for_each(ctx, containers, lambda container: ctx.engine.remove(container, is_forced=force))
 
 
 @click.command("container:wait")
@@ -133,3 +128,23 @@ def changed_limits(
 def commit(ctx: Context, container: str, reference: str) -> None:
     """Make an image of what a container holds now."""
     ctx.output.plain(ctx.engine.commit(container, reference=reference))
+
+
+def _for_each(ctx: Context, containers: Sequence[str], work: Callable[[str], object]) -> None:
+    """Do it to all, several at once, and name those that are done; raises what went wrong when all have been tried."""
+    if len(containers) == 1:
+        work(containers[0])
+        ctx.output.plain(containers[0])
+        return
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        tried = [(container, pool.submit(work, container)) for container in containers]
+    errors = []
+    for container, future in tried:
+        if error := future.exception():
+            errors.append(error)
+        else:
+            ctx.output.plain(container)
+    for error in errors[1:]:
+        ctx.output.warn(str(error))
+    if errors:
+        raise errors[0]

@@ -135,6 +135,9 @@ def end(found: Hierarchies, cgroup: str) -> bool:
     directories = [root / cgroup.lstrip("/") for root in found.roots]
     until = time.monotonic() + _END_TIMEOUT_S
     while any(directory.is_dir() for directory in directories):
+        if found.unified is not None:
+            with contextlib.suppress(OSError):  # Linux 5.14: all at once, whatever forks meanwhile
+                (found.unified / cgroup.lstrip("/") / "cgroup.kill").write_text("1")
         for pid in members(found, cgroup):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,9 +84,13 @@ def _read_while(pid: int, reading: int, timeout_s: float, max_bytes: int) -> tup
 
 
 def _kill(pid_file: Path) -> None:
-    """Kill the process with what it started: it leads a session of its own."""
+    """Kill the process with what it started: the runtime gives it a session, led by a process that has ended already."""
     with contextlib.suppress(OSError, ValueError):  # it has just ended, or never began
-        kill_group(int(pid_file.read_text()))
+        pid = int(pid_file.read_text())
+        group = os.getpgid(pid)
+        if group != os.getpgrp():
+            kill_group(group)
+        os.kill(pid, signal.SIGKILL)
 
 
 def _pipes(stack: contextlib.ExitStack) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from engine_ground import EngineGround
 from paas.errors import Conflict
 from paas.model.container import Container, ContainerSpec, PortMapping, Tenant
 from paas.network import firewall
+from paas.network.ipam import veth_name
 
 pytestmark = pytest.mark.integration
 
@@ -144,6 +145,13 @@ def test_a_port_in_use_is_refused_naming_the_container_or_process(
         with pytest.raises(Conflict, match=who):
             ground.engine.start(late.id)
     assert answers("127.0.0.1", free_port)
+
+
+def test_a_link_that_the_last_start_left_is_no_hindrance(ground: EngineGround) -> None:
+    container = ground.engine.create(ContainerSpec(image="busybox", argv=("server",), tenant=ground.tenant(1)))
+    name = veth_name(ground.settings.network_prefix, container.id)
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}x"[-15:]], check=True)
+    assert answers(ground.engine.start(container.id).address, 5000)
 
 
 def test_a_flushed_firewall_and_a_lost_bridge_come_back_with_repair(ground: EngineGround, free_port: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from paas.cli.container.flags import parse_environment, parse_publish, parse_span
-from paas.cli.container.life import changed_limits
+from paas.cli.container.life import changed_limits, remove
 from paas.cli.container.running import attach, create
 from paas.cli.container.showing import status_text
-from paas.errors import InvalidInput
+from paas.errors import InvalidInput, NotFound
 from paas.model.container import PLATFORM, Container, ContainerSpec, ContainerStatus, Limits, Mount, PortMapping
 from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
 from paas.model.health import Health, HealthCheck, HealthStatus
@@ -223,3 +224,19 @@ def test_attaching_ends_with_the_containers_exit_code() -> None:
 
     done = CliRunner().invoke(attach, ["web"], obj=SimpleNamespace(engine=SimpleNamespace(attach=join)), standalone_mode=False)
     assert (joined, done.return_value) == (["web"], 7)
+
+
+def test_all_containers_are_tried_and_the_first_error_is_told_at_the_end() -> None:
+    tried: list[str] = []
+
+    def take_away(container: str, *, is_forced: bool) -> None:
+        tried.append(container)
+        if container.startswith("no"):
+            raise NotFound(f"There is no container '{container}'")
+
+    out = io.StringIO()
+    ctx = SimpleNamespace(engine=SimpleNamespace(remove=take_away), output=Output(out, out))
+    done = CliRunner().invoke(remove, ["a", "no1", "b", "no2"], obj=ctx, standalone_mode=False)
+    assert isinstance(done.exception, NotFound) and "no1" in str(done.exception)
+    assert sorted(tried) == ["a", "b", "no1", "no2"]
+    assert [line for line in out.getvalue().splitlines() if line in tried] == ["a", "b"] and "no2" in out.getvalue()

@@ -1,0 +1,48 @@
+"""Control groups of this machine, v1 and v2 trees alike: what lives in one is ended, and it is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paas.engines.embedded.cgroups import Hierarchies, children, end, hierarchies, members
+
+pytestmark = pytest.mark.integration
+
+
+def trees() -> list[Hierarchies]:
+    """Return each kind of tree that is mounted here, alone."""
+    found = hierarchies()
+    kinds = [Hierarchies(unified=found.unified)] if found.unified is not None else []
+    return [*kinds, *([Hierarchies(unified=None, controllers=found.controllers)] if found.controllers else [])]
+
+
+@pytest.fixture(params=range(len(trees())))
+def tree(request: pytest.FixtureRequest) -> Iterator[Hierarchies]:
+    chosen = trees()[request.param]
+    yield chosen
+    assert end(chosen, f"/paas-test-{os.getpid()}")
+
+
+def test_what_lives_in_a_control_group_is_ended_with_it(tree: Hierarchies) -> None:
+    group = f"/paas-test-{os.getpid()}"
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+    for name, sleeper in zip(("outer", "outer/inner"), sleepers, strict=True):
+        for root in tree.roots:
+            directory = root / group.lstrip("/") / name
+            directory.mkdir(parents=True, exist_ok=True)
+            if Path(root, "cpuset.cpus").exists():  # a new v1 cpuset takes nobody before it has processors
+                for file in ("cpuset.cpus", "cpuset.mems"):
+                    for level in (directory.parent, directory):
+                        (level / file).write_text((root / file).read_text())
+            (directory / "cgroup.procs").write_text(str(sleeper.pid))
+    assert members(tree, f"{group}/outer") == tuple(sorted(s.pid for s in sleepers))
+    assert children(tree, group) == ("outer",)
+    assert end(tree, f"{group}/outer")
+    assert [sleeper.wait(10) for sleeper in sleepers] == [-9, -9]
+    assert children(tree, group) == ()
+    assert end(tree, f"{group}/outer")  # nothing is fine
