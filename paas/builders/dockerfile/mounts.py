@@ -74,15 +74,15 @@ def prepare_mounts(run: Run, workdir: str, sources: MountSources) -> StepMounts:
     return StepMounts(mounts=tuple(mounts), env=env)
 
 
-def copy_tree(tree: LayeredTree, path: str, target: Path) -> None:
-    """Copy a directory of a tree as one plain directory."""
+def copy_tree(tree: LayeredTree, path: str, target: Path, *, links: bool = False) -> None:
+    """Copy a directory of a tree as one plain directory; with `links` files become second names, for reading only."""
     writer = LayerWriter(target, ())
     base = len(path) + 1 if path else 0
     for entry in tree.walk(path):
         if entry.is_directory:
             writer.directory(entry.path[base:], attributes_of(entry))
         else:
-            writer.copy(entry, entry.path[base:], attributes_of(entry))
+            writer.copy(entry, entry.path[base:], attributes_of(entry), links=links)
     writer.finish()
 
 
@@ -97,7 +97,7 @@ def _bind(asked: RunMount, target: str, sources: MountSources) -> Mount:
     copied = sources.scratch.new_directory()
     copied.chmod(0o755)
     if entry.is_directory:
-        copy_tree(tree, entry.path, copied)
+        copy_tree(tree, entry.path, copied, links=asked.is_read_only and bool(asked.origin))  # layers never change
     else:
         name = posixpath.basename(entry.path)
         LayerWriter(copied, ()).copy(entry, name, attributes_of(entry))

@@ -206,6 +206,22 @@ def test_bind_mounts_show_context_and_stages_and_take_no_writes(yard: Yard) -> N
     assert yard.added(image, BASE) == ["a", "o-file"]
 
 
+def test_a_bind_of_a_directory_from_several_layers_shows_all_of_it_without_copies(yard: Yard) -> None:
+    image = yard.build(
+        """
+        FROM debian:12 AS other
+        RUN mkdir /o && echo 1 > /o/one && echo gone > /o/gone
+        RUN echo 2 > /o/two && rm /o/gone
+        FROM debian:12
+        RUN --mount=from=other,source=/o,target=/o ls /o > /names && stat -c %h /o/one > /links && ! touch /o/x
+        RUN --mount=from=other,source=/o,target=/o,rw echo changed > /o/one
+        RUN --mount=from=other,source=/o,target=/o cat /o/one /o/two > /texts
+        """
+    )
+    tree = yard.tree(image)
+    assert [tree.read_text(name) for name in ("names", "links", "texts")] == ["one\ntwo\n", "2\n", "1\n2\n"]
+
+
 def test_a_step_without_network_has_none(yard: Yard) -> None:
     image = yard.build("FROM debian:12\nRUN --network=none ls /sys/class/net > /net\n")
     assert yard.tree(image).read_text("net") == "lo\n"
