@@ -67,7 +67,7 @@ class Watched:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Chore:
-    """Something done now and then in a worker."""
+    """Something done now and then in a worker. No app can have its name: it begins with `_`."""
 
     name: str
     work: Callable[[], object]
@@ -97,9 +97,9 @@ class Supervisor:
         self._apps: dict[str, Watched] = {}
         first = time.monotonic() + FIRST_CHORE_S
         self._chores = (
-            Chore(name="logs", work=self._keep_logs, every_s=LOGS_S, due_at=time.monotonic() + LOGS_S),
-            Chore(name="repair", work=self._repair, every_s=REPAIR_S, due_at=time.monotonic() + REPAIR_S),
-            Chore(name="images", work=lambda: gc.collect(self._ctx), every_s=IMAGES_S, due_at=first),
+            Chore(name="_logs", work=self._keep_logs, every_s=LOGS_S, due_at=time.monotonic() + LOGS_S),
+            Chore(name="_repair", work=self._repair, every_s=REPAIR_S, due_at=time.monotonic() + REPAIR_S),
+            Chore(name="_images", work=lambda: gc.collect(self._ctx), every_s=IMAGES_S, due_at=first),
         )
 
     def run(self, stop: StopSignal) -> None:
