@@ -15,8 +15,12 @@ _COUNTER = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """End on SIGTERM as on Ctrl-C, so that fixtures take down what they made."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End on SIGTERM as on Ctrl-C, so that fixtures take down what they made.
+
+    A shell's background job is born with SIGINT ignored, and so would be all that tests start and interrupt.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
