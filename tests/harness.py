@@ -348,8 +348,7 @@ def _toml(value: object) -> str:
 @contextlib.contextmanager
 def openssh(instance: Instance) -> Iterator[int]:
     """Run the machine's own sshd in front of the instance, configured as vagrant/sshd.conf does; yield its port."""
-    port, directory = free_port(), instance.base / "sshd"
-    directory.mkdir()
+    port, directory = free_port(), Path(tempfile.mkdtemp(prefix="sshd", dir=instance.base))
     Path("/run/sshd").mkdir(exist_ok=True)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"]).expect()
     drop_in = (Path(__file__).parent.parent / "vagrant" / "sshd.conf").read_text()
