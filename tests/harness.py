@@ -349,6 +349,7 @@ def _toml(value: object) -> str:
 def openssh(instance: Instance) -> Iterator[int]:
     """Run the machine's own sshd in front of the instance, configured as vagrant/sshd.conf does; yield its port."""
     port, directory = free_port(), Path(tempfile.mkdtemp(prefix="sshd", dir=instance.base))
+    directory.chmod(0o755)  # sshd reads the keys as the user who logs in
     Path("/run/sshd").mkdir(exist_ok=True)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"]).expect()
     drop_in = (Path(__file__).parent.parent / "vagrant" / "sshd.conf").read_text()
