@@ -42,6 +42,7 @@ def installed() -> Iterator[Result]:
     yield provision("--demo").expect()
     NEIGHBOUR.unlink()
     provision("--uninstall", "--purge")
+    provision("--prepare").expect()  # purge takes the user away that tests/run.sh made for all tests
 
 
 def test_the_demo_prints_a_url_that_answers_and_how_long_it_took(installed: Result) -> None:
