@@ -23,7 +23,8 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 def doctor(command: click.Context, style: str, verbose: bool) -> None:
     """Check this machine; say what is missing, why it matters and what to type."""
     ctx: Context = command.obj
-    findings = (*diagnose(read_facts(ctx.paths, ctx.settings)), *_orphans(ctx), *_config_key(ctx))
+    facts = read_facts(ctx.paths, ctx.settings, is_nginx_running=ctx.proxy.is_running())
+    findings = (*diagnose(facts), *_orphans(ctx), *_config_key(ctx))
     if style == "json":
         ctx.output.plain(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -96,8 +96,9 @@ class Facts:
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def read_facts(paths: Paths, settings: Settings) -> Facts:
+def read_facts(paths: Paths, settings: Settings, *, is_nginx_running: bool) -> Facts:
     """Read the machine. Never raises for what is missing: that is a fact."""
+    is_server_running = answers(paths.socket)
     disk = os.statvfs(_existing(paths.root))
     mode, controllers, stray = _read_cgroups()
     return Facts(
@@ -123,8 +124,8 @@ def read_facts(paths: Paths, settings: Settings) -> Facts:
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         can_raise_limits=_has_capability(_CAP_SYS_RESOURCE),
         is_forwarding=_number(Path("/proc/sys/net/ipv4/ip_forward")) == 1 or not _has_networks(settings.network_prefix),
-        is_server_running=answers(paths.socket),
-        is_nginx_running=os.geteuid() != 0 or not answers(paths.socket) or answers(paths.proxy_socket),
+        is_server_running=is_server_running,
+        is_nginx_running=is_nginx_running or os.geteuid() != 0 or not is_server_running,
         http_port=settings.http_port,
     )
 

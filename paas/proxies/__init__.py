@@ -49,6 +49,9 @@ class Proxy(Protocol):
         """Make exactly these apps be served (after a restart): one test, one reload; start the proxy when it is down.
         Returns what was changed. A vhost that fails its test is left out and reported, the others serve."""
 
+    def is_running(self) -> bool:
+        """Say whether the proxy answers and takes orders."""
+
     def log_files(self, app: str) -> Mapping[str, Path]:
         """Return the access and error log of the app."""
 

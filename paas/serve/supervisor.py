@@ -23,7 +23,6 @@ from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
 from paas.host.files import lock_holder
-from paas.host.process import answers
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
 from paas.model.restart import RestartPolicy, parse_restart_policy
@@ -177,7 +176,7 @@ class Supervisor:
     def _rescan(self) -> None:
         """Look at every app, and for containers of apps that are gone."""
         self._take_names()
-        is_proxy_down = not answers(self._ctx.paths.proxy_socket)
+        is_proxy_down = not self._ctx.proxy.is_running()
         for app in self._apps.values():
             app.look_at = 0.0
             app.needs_routes |= is_proxy_down  # setting a route starts the proxy

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from paas.errors import NotFound, PaasError
+from paas.errors import NotFound, PaasError, RoutingFailed
 from paas.host.files import flock
 from paas.model.route import Upstream, Vhost
 from paas.paths import Paths
@@ -100,6 +100,14 @@ class NginxProxy:
             for app, (_, upstreams) in wanted.items():
                 self._upstreams.push(app, upstream_text(upstreams))
         return tuple(said)
+
+    def is_running(self) -> bool:
+        """Say whether nginx answers and its master lives. Workers whose master was killed answer on, and can be told nothing."""
+        try:
+            status = self._upstreams.status()
+        except RoutingFailed:
+            return False
+        return status is not None and is_master(status.master)
 
     def log_files(self, app: str) -> Mapping[str, Path]:
         """Return the access and error log of the app."""

@@ -14,7 +14,7 @@ import pytest
 
 from engine_ground import EngineGround, engine_ground
 from harness import loop_disk, wait_until
-from integration.engines.traces import cycle, settled, traces
+from integration.engines.traces import at_rest, cycle, settled
 from paas.errors import HostProblem, PaasError
 from paas.model.container import Container, ContainerSpec, Limits
 
@@ -32,8 +32,7 @@ def started(ground: EngineGround, script: str, **fields: object) -> Container:
 @pytest.fixture
 def nothing_leaks(ground: EngineGround) -> Iterator[None]:
     """Compare all that containers leave on a machine, before and after."""
-    cycle(ground, 0)
-    before = settled(ground, lambda found: len(found["interfaces"]) == 1)  # type: ignore[arg-type]
+    before = at_rest(ground)
     yield
     for container in ground.engine.list():
         ground.engine.remove(container.id, is_forced=True)
@@ -127,8 +126,7 @@ def small_disk() -> Iterator[Path]:
 
 def test_a_container_that_fills_the_disk_can_be_removed_and_all_is_well_again(small_disk: Path) -> None:
     with engine_ground(parent=small_disk) as ground:
-        cycle(ground, 0)
-        before = traces(ground)
+        before = at_rest(ground)
         filler = started(ground, "for size in 1M 512; do dd if=/dev/zero of=/fill$size bs=$size; done; sleep 600")
         wait_until("it is full", lambda: [p.argv[0] for p in ground.engine.processes(filler.id)][1:] == ["sleep"], timeout_s=60)
         for _ in range(3):

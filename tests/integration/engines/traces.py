@@ -53,6 +53,12 @@ def cycle(ground: EngineGround, number: int) -> None:
     ground.engine.remove(container.id)
 
 
+def at_rest(ground: EngineGround) -> dict[str, object]:
+    """Return the traces of a ground whose first tenant had a container: its bridge is there, and nothing of the container."""
+    cycle(ground, 0)
+    return settled(ground, lambda found: len(found["interfaces"]) == 1)  # type: ignore[arg-type]
+
+
 def settled(ground: EngineGround, is_true: Callable[[dict[str, object]], bool]) -> dict[str, object]:
     """Wait until the kernel has taken network namespaces down, which it does a moment after their last process."""
     deadline = time.monotonic() + 10

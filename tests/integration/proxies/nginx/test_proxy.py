@@ -432,7 +432,9 @@ def test_routes_are_right_after_nginx_was(how: str, machine: Machine, backends: 
     else:
         machine.kill_nginx()
     shutil.rmtree(machine.paths.run, ignore_errors=True)  # as after a reboot
+    assert not machine.proxy.is_running()
     machine.start_nginx()
+    assert machine.proxy.is_running()
     assert machine.get() == (200, str(backends[1].port))
     wait_until("none is in flight", lambda: machine.proxy.in_flight("shop", backends[1]) == 0)
     assert machine.proxy.apply(machine.vhost(), {"5000": backends[2:3]}) is False
@@ -445,7 +447,9 @@ def test_a_change_gets_through_to_workers_whose_master_was_killed(machine: Machi
     os.kill(master, signal.SIGKILL)
     wait_until("the master is gone", lambda: not _is_alive(master))
     assert machine.get() == (200, str(backends[0].port))
+    assert not machine.proxy.is_running()
     assert machine.proxy.apply(machine.vhost(client_max_body_size="2m"), {5000: backends[1:2]}) is True
+    assert machine.proxy.is_running()
     assert machine.get() == (200, str(backends[1].port))
     assert machine.nginx_pid() != master
     wait_until("the orphans have finished", lambda: not any(map(_is_alive, orphans)))
