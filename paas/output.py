@@ -1,14 +1,16 @@
 """Progress as the user reads it. Dokku's prefixes; line by line; the same lines go to every sink.
 
-Not logging: debugging output is `PAAS_TRACE=1` and goes through `trace`.
+Not logging: debugging output is `PAAS_TRACE=1` and goes through `trace`; where the time goes, through `Output.timed`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TextIO
+
+from paas.timing import Timing, is_asked_for
 
 MILESTONE, STEP, DETAIL, WARNING = "=====> ", "-----> ", "       ", " !     "
 
@@ -19,10 +21,13 @@ class Output:
     A closed reader (client gone) never stops the work: the stream is dropped, the sinks go on.
     """
 
-    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self, out: TextIO | None = None, err: TextIO | None = None, *, quiet: bool = False, timing: Timing | None = None
+    ) -> None:
         self._out: TextIO | None = out if out is not None else sys.stdout
         self._err: TextIO | None = err if err is not None else sys.stderr
         self._quiet = quiet
+        self.timing = timing or Timing()
         self._sinks: list[Callable[[str], None]] = []
 
     def add_sink(self, sink: Callable[[str], None]) -> None:
@@ -49,6 +54,10 @@ class Output:
     def detail(self, text: str) -> None:
         """Show one line of detail or of a tool's output, indented by seven spaces."""
         self._progress(DETAIL, text)
+
+    def timed(self, step: str) -> AbstractContextManager[None]:
+        """Measure a step of the work while this lasts, where that was asked for."""
+        return self.timing.step(step)
 
     def plain(self, text: str = "") -> None:
         """Print a line of a command's result, unindented; never silenced by quiet."""
@@ -82,7 +91,7 @@ class Output:
 
 def trace(text: str) -> None:
     """Print a debugging line to stderr when PAAS_TRACE=1."""
-    if os.environ.get("PAAS_TRACE") == "1":
+    if is_asked_for():
         try:
             sys.stderr.write(f"+ {text}\n")
             sys.stderr.flush()

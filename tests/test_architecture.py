@@ -15,10 +15,11 @@ MAX_MODULE_LINES = 350
 MAX_FUNCTION_LINES = 60
 
 CONTRACTS = ("engines", "builders", "schedulers", "proxies", "services")
-FOUNDATION = ("errors", "output", "paths", "settings", "plugins")
+FOUNDATION = ("errors", "timing", "output", "paths", "settings", "plugins")
 #: Area -> areas it may import, besides itself. An implementation is `<kind>/<name>`, its contract is `<kind>`.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "errors": (), "output": ("errors",), "paths": ("errors",), "settings": ("errors",), "plugins": ("errors",),
+    "errors": (), "timing": (), "output": ("errors", "timing"),
+    "paths": ("errors",), "settings": ("errors",), "plugins": ("errors",),
     "model": FOUNDATION,
     "host": FOUNDATION,
     **{contract: (*FOUNDATION, "model", *CONTRACTS) for contract in CONTRACTS},

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What of our environment the command gets. The server has its own copy of this list and drops the rest.
 FORWARDED = frozenset({
     "TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "PAAS_TRACE",
-    "GIT_PROTOCOL", "SOURCE_DATE_EPOCH",
+    "PAAS_RECEIVING_SINCE", "GIT_PROTOCOL", "SOURCE_DATE_EPOCH",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
 #: Variables of ours that the command line names, for `image:build`; never taken for the command's own environment.

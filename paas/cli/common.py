@@ -18,6 +18,7 @@ from paas.context import Context
 from paas.errors import Conflict, HostProblem, InvalidInput, PaasError, UsageError
 from paas.model.process import WEB
 from paas.output import DETAIL, Output
+from paas.timing import Timing, is_asked_for
 
 #: What a report holds for one app.
 ReportOf = Callable[[Context, str], Mapping[str, str]]
@@ -86,7 +87,7 @@ def _host_problem(error: Exception) -> HostProblem | None:
 
 def _print_defect(error: Exception, output: Output) -> int:
     text = "".join(traceback.format_exception(error))
-    if os.environ.get("PAAS_TRACE") == "1":
+    if is_asked_for():
         _write_err(text)
         return os.EX_SOFTWARE
     output.error(f"This is a defect of paas itself: {type(error).__name__}: {error}")
@@ -98,6 +99,12 @@ def _print_defect(error: Exception, output: Output) -> int:
     else:
         _write_err(f"{DETAIL}please report it with {file.name}")
     return os.EX_SOFTWARE
+
+
+def print_times(timing: Timing) -> None:
+    """Print where the time of a command went, if that was measured."""
+    for line in timing.lines():
+        _write_err(line)
 
 
 def _write_err(line: str) -> None:

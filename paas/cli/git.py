@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import click
 
 from paas.cli.common import CANCEL_ON_DISCONNECT, cancel_on_disconnect, print_error
+from paas.cli.gitserve import RECEIVING_SINCE
 from paas.cli.properties import properties_report, set_command
 from paas.context import Context
 from paas.deploy.receive import receive
@@ -17,9 +21,12 @@ from paas.errors import InvalidInput, PaasError
 from paas.host.pktline import FLUSH, packet, packets_until_flush
 from paas.model.source import RefUpdate
 from paas.output import Output
+from paas.timing import Timing
 
 #: A feature of the hook's protocol (githooks(5), proc-receive).
 PUSH_OPTIONS = "push-options"
+#: A push option: tell where the time went.
+TRACE = "trace"
 
 
 @click.command("git:hook", hidden=True)
@@ -28,7 +35,10 @@ PUSH_OPTIONS = "push-options"
 def hook(ctx: Context, app: str) -> None:
     """Deploy what a push brings; run by the repository's proc-receive hook, whose stdout belongs to git."""
     stream, git = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    ours = ctx.with_output(Output(sys.stderr, sys.stderr))
+    timing = ctx.output.timing
+    if timing.is_on:
+        begin_timing(timing)
+    ours = ctx.with_output(Output(sys.stderr, sys.stderr, timing=timing))
     updates, options = hear(stream, git, actor=ctx.identity.name)
     git.write(b"".join(packet(line) for line in answers(ours, app, updates, options)) + FLUSH)
     git.flush()
@@ -48,7 +58,7 @@ def hear(stream: BinaryIO, git: BinaryIO, *, actor: str) -> tuple[tuple[RefUpdat
 def answers(ctx: Context, app: str, updates: Sequence[RefUpdate], options: Sequence[str] = ()) -> Iterator[str]:
     """Yield git's answer lines: ok for what was deployed and moved, fall-through for what git shall move, ng for a failure."""
     try:
-        _mind_options(options)
+        _mind_options(ctx, options)
         moved = receive(ctx, app, updates)
     except PaasError as exc:
         print_error(exc, ctx.output)
@@ -61,12 +71,28 @@ def answers(ctx: Context, app: str, updates: Sequence[RefUpdate], options: Seque
             yield "option fall-through"
 
 
-def _mind_options(options: Sequence[str]) -> None:
+def begin_timing(timing: Timing) -> None:
+    """Measure from the moment at which git began to receive the push."""
+    now = time.monotonic()
+    with contextlib.suppress(ValueError):
+        since = float(os.environ.get(RECEIVING_SINCE, ""))
+        if 0 <= now - since < math.inf:
+            timing.begin(since=since)
+            timing.passed("receive", since)
+            return
+    timing.begin()
+
+
+def _mind_options(ctx: Context, options: Sequence[str]) -> None:
     """Do what `git push -o` asks for. Raises InvalidInput."""
+    known: dict[str, Callable[[], None]] = {
+        CANCEL_ON_DISCONNECT: cancel_on_disconnect, TRACE: lambda: begin_timing(ctx.output.timing)
+    }  # fmt: skip
     for option in options:
-        if option != CANCEL_ON_DISCONNECT:
-            raise InvalidInput(f"There is no push option '{option}'", remedy=f"there is: git push -o {CANCEL_ON_DISCONNECT}")
-        cancel_on_disconnect()
+        if option not in known:
+            there_are = ", ".join(f"git push -o {name}" for name in known)
+            raise InvalidInput(f"There is no push option '{option}'", remedy=f"there are: {there_are}")
+        known[option]()
 
 
 COMMANDS: tuple[click.Command, ...] = (hook, set_command("git"), properties_report("git"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 
 import click
 
@@ -19,6 +20,8 @@ from paas.host.git import SERVICES
 from paas.model.app import parse_app_name
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "GIT_PROTOCOL", "PAAS_TRACE")
+#: When git began to receive a push, by the monotonic clock; for its hook, which tells where the time went.
+RECEIVING_SINCE = "PAAS_RECEIVING_SINCE"
 
 
 #: Room that a push needs at the least: its objects, a checkout, a log.
@@ -52,6 +55,7 @@ def _hook_environment(ctx: Context, app: str) -> dict[str, str]:
         **passed,
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "PAAS_ROOT": str(ctx.paths.root), "PAAS_RUN": str(ctx.paths.run), "PAAS_ETC": str(ctx.paths.etc),
+        RECEIVING_SINCE: str(time.monotonic()),
         "PAAS_APP": app, "PAAS_IDENTITY": ctx.identity.name, "PAAS_COMMAND": command or "paas",
     }  # fmt: skip
 

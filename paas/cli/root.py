@@ -8,17 +8,19 @@ import importlib
 import os
 import pkgutil
 import sys
+import time
 from collections.abc import Sequence
 from functools import cache
 
 import click
 
 from paas import cli
-from paas.cli.common import error_boundary
+from paas.cli.common import error_boundary, print_times
 from paas.cli.words import parse_words
 from paas.context import Context, make_context
 from paas.errors import PermissionRefused, UsageError
 from paas.output import Output
+from paas.timing import is_asked_for
 
 #: Modules of this package that hold no commands.
 _PLUMBING = frozenset({
@@ -114,15 +116,21 @@ root = Root(name="paas", help="git push to deploy on one small server.", context
 def run(argv: Sequence[str], context: Context) -> int:
     """Run one command line in this process; print what goes wrong; return the exit code."""
 
+    began, timing = time.monotonic(), context.output.timing
+
     def command() -> int:
         words = parse_words(argv)
         if words.is_traced:
             os.environ["PAAS_TRACE"] = "1"
-        obj = context.with_output(Output(quiet=True)) if words.is_quiet else context
+        obj = context.with_output(Output(quiet=True, timing=timing)) if words.is_quiet else context
+        if is_asked_for():
+            timing.begin(since=began)
         result = root.main(list(words.argv), prog_name="paas", standalone_mode=False, obj=obj)
         return result if isinstance(result, int) else 0
 
-    return error_boundary(command, context.output)
+    code = error_boundary(command, context.output)
+    print_times(timing)
+    return code
 
 
 def run_in_process(argv: Sequence[str]) -> int:

@@ -25,27 +25,28 @@ def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build
     Raises InvalidFile before anything is built, BuildFailed when no image comes out.
     """
     properties = ctx.state.properties.merged(app.name)
-    source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
-    procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
-    app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
-    app_json = with_checks(app_json, _read_text(source.tree / "CHECKS") or "")
-    added_config = wanted_config(ctx, app, app_json)
-    builder = pick_builder(ctx, source.tree, _selected(properties))
-    builder.validate(source.tree)
+    with ctx.output.timed("detect the builder, check the files"):
+        source = replace(source, tree=build_directory(source.tree, properties.get("builder.build-dir", "")))
+        procfile = read_procfile(source.tree / properties.get("ps.procfile-path", "Procfile"))
+        app_json = read_app_json(source.tree / properties.get("app-json.appjson-path", "app.json"))
+        app_json = with_checks(app_json, _read_text(source.tree / "CHECKS") or "")
+        added_config = wanted_config(ctx, app, app_json)
+        builder = pick_builder(ctx, source.tree, _selected(properties))
+        builder.validate(source.tree)
     ctx.output.step(f"Building {app.name} from {builder.name}")
-    result = builder.build(
-        BuildRequest(
-            app=app.name,
-            tenant=app.tenant,
-            source=source,
-            cache=ctx.paths.app_cache(app.name),
-            output=ctx.output,
-            env={**ctx.state.config.merged(app.name), **added_config},
-            options=properties,
-            limits=build_limits(properties, ctx.settings),
-            timeout_s=ctx.settings.build_timeout_s,
-        )
+    request = BuildRequest(
+        app=app.name,
+        tenant=app.tenant,
+        source=source,
+        cache=ctx.paths.app_cache(app.name),
+        output=ctx.output,
+        env={**ctx.state.config.merged(app.name), **added_config},
+        options=properties,
+        limits=build_limits(properties, ctx.settings),
+        timeout_s=ctx.settings.build_timeout_s,
     )
+    with ctx.output.timed(f"build with the {builder.name} builder"):
+        result = builder.build(request)
     processes = merged_processes(result.processes, procfile)
     result = replace(result, processes=processes, builder=builder.name, app_json=app_json)
     require_processes(app, result)

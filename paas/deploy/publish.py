@@ -17,7 +17,8 @@ def publish(ctx: Context, app: App, release: Release) -> None:
         reference = published_reference(ctx.state.properties.merged(app.name), app.name, release.version)
         if reference:
             ctx.output.step(f"Pushing {reference}")
-            ctx.engine.push_image(release.image, reference, app=app.name, on_line=ctx.output.detail)
+            with ctx.output.timed("push the image"):
+                ctx.engine.push_image(release.image, reference, app=app.name, on_line=ctx.output.detail)
     except BaseException:
         mark_failed(ctx, release)
         raise

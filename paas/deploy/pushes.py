@@ -61,7 +61,7 @@ def push_turn(ctx: Context, app: str, what: str, *, newest_wins: bool) -> Iterat
     ticket: Ticket | None = None
     with contextlib.ExitStack() as stack:
         try:
-            with _sent_away_by_signal():
+            with ctx.output.timed("queue"), _sent_away_by_signal():
                 ticket = stack.enter_context(_ticket(folder, who, newest_wins=newest_wins))
                 _wait_for_earlier(ctx, app, ticket)
                 stack.enter_context(release_turn(ctx, app, what))

@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from paas.context import Context
 from paas.errors import Conflict
@@ -32,7 +33,7 @@ def app_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterato
 def release_turn(ctx: Context, app: str, what: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the app's turn to make a release; `rollout.go_live` takes the containers when it comes to that."""
     holder = f"{what} by {ctx.identity.name}"
-    with flock(ctx.paths.app_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
+    with _held(ctx, app, ctx.paths.app_lock(app), holder, wait=wait, step="wait for the app's turn"):
         yield
 
 
@@ -47,7 +48,15 @@ def container_turn(ctx: Context, app: str, what: str, *, wait: bool = True, is_s
         yield
         return
     holder = f"{what} by {ctx.identity.name}"
-    with flock(ctx.paths.container_lock(app), what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)):
+    with _held(ctx, app, ctx.paths.container_lock(app), holder, wait=wait, step="wait for the app's containers"):
+        yield
+
+
+@contextlib.contextmanager
+def _held(ctx: Context, app: str, lock: Path, holder: str, *, wait: bool, step: str) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        with ctx.output.timed(step):
+            held.enter_context(flock(lock, what=holder, wait=wait, on_wait=lambda other: say_waiting(ctx, app, other)))
         yield
 
 

@@ -47,12 +47,14 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate]) -> RefUpd
 
 def _deploy_update(ctx: Context, app: App, update: RefUpdate) -> None:
     repo = ctx.paths.repo(app.name)
-    present = git.resolve(repo, update.ref)
-    _refuse_overtaken(repo, update, present)
+    with ctx.output.timed("look at the branch"):
+        present = git.resolve(repo, update.ref)
+        _refuse_overtaken(repo, update, present)
 
     def move_branch() -> None:
         try:
-            git.move_branch(repo, update.ref, update.new, expected=present)
+            with ctx.output.timed("move the branch"):
+                git.move_branch(repo, update.ref, update.new, expected=present)
         except CommandFailed as exc:
             raise HostProblem(f"The release is live, but {update.branch} stays where it was: {exc.message}", output=exc.output,
                               remedy="push again") from exc
@@ -110,11 +112,13 @@ def exported(ctx: Context, app: App, revision: str) -> Iterator[Source]:
     remove_tree(directory)
     directory.mkdir(mode=0o700, parents=True)
     try:
-        tree = directory / "source"
-        git.export_tree(ctx.paths.repo(app.name), revision, tree)
-        yield Source(tree=tree, revision=revision, description=git.subject(ctx.paths.repo(app.name), revision))
+        with ctx.output.timed("checkout"):
+            tree = directory / "source"
+            git.export_tree(ctx.paths.repo(app.name), revision, tree)
+            source = Source(tree=tree, revision=revision, description=git.subject(ctx.paths.repo(app.name), revision))
+        yield source
     finally:
-        with contextlib.suppress(OSError):  # the next deploy tries again
+        with ctx.output.timed("remove the checkout"), contextlib.suppress(OSError):  # the next deploy tries again
             remove_tree(directory)
 
 

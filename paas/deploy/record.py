@@ -21,8 +21,9 @@ def recorded(ctx: Context, app: App, kind: BuildKind, *, cause: str, revision: s
 
     Once its release is live the deploy has succeeded, whatever happens then (`note_live`).
     """
-    close_interrupted(ctx, app)
-    build = ctx.state.builds.start(app.name, ctx.identity.name, cause, revision, ctx.now(), kind=kind, pid=os.getpid())
+    with ctx.output.timed("record the deploy"):
+        close_interrupted(ctx, app)
+        build = ctx.state.builds.start(app.name, ctx.identity.name, cause, revision, ctx.now(), kind=kind, pid=os.getpid())
     with deploy_log(ctx.output, ctx.paths.build_log(build.id)) as log:
         try:
             yield build
@@ -39,7 +40,7 @@ def recorded(ctx: Context, app: App, kind: BuildKind, *, cause: str, revision: s
                 raise
             raise error from exc
         ctx.state.builds.finish(build.id, BuildStatus.SUCCEEDED, ctx.now())
-    with contextlib.suppress(PaasError):  # it is tried again with the next deploy
+    with ctx.output.timed("forget old deploys"), contextlib.suppress(PaasError):  # it is tried again with the next deploy
         prune_deploys(ctx, app.name)
 
 

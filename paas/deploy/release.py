@@ -19,21 +19,22 @@ def create_release(ctx: Context, app: App, build: Build, *, cause: str) -> Relea
     Nothing of the old release is touched. Raises TaskFailed.
     """
     ctx.output.step(f"Releasing {app.name}...")
-    release = ctx.state.releases.append(
-        app=app.name,
-        build_id=build.id,
-        image=build.image,
-        processes=build.processes,
-        ports=build.ports,
-        config={**ctx.state.config.merged(app.name), **build.added_config},
-        formation=formation_of(build, ctx.state.apps.formation(app.name)),
-        actor=ctx.identity.name,
-        cause=cause,
-        revision=build.revision,
-        app_json=build.app_json,
-        properties=frozen_properties(ctx.state.properties.merged(app.name)),
-        now=ctx.now(),
-    )
+    with ctx.output.timed("append the release"):
+        release = ctx.state.releases.append(
+            app=app.name,
+            build_id=build.id,
+            image=build.image,
+            processes=build.processes,
+            ports=build.ports,
+            config={**ctx.state.config.merged(app.name), **build.added_config},
+            formation=formation_of(build, ctx.state.apps.formation(app.name)),
+            actor=ctx.identity.name,
+            cause=cause,
+            revision=build.revision,
+            app_json=build.app_json,
+            properties=frozen_properties(ctx.state.properties.merged(app.name)),
+            now=ctx.now(),
+        )
     return scripts.before_switch(ctx, app, release)
 
 

@@ -51,7 +51,8 @@ def go_live(
         try:
             held.enter_context(container_turn(ctx, app.name, release.cause, is_shared=True))
             switch_to(ctx, deployment_for(ctx, app, release))
-            ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
+            with ctx.output.timed("write all of it to the disk"):
+                ctx.engine.flush()  # before the record: what it names must be there after a power cut, too
         except BaseException:
             mark_failed(ctx, release)
             raise
@@ -61,7 +62,7 @@ def go_live(
 def _record_live(
     ctx: Context, app: App, release: Release, on_live: Callable[[], None] | None, afterwards: Callable[[], None] | None
 ) -> None:
-    with uninterrupted():
+    with uninterrupted(), ctx.output.timed("record the release"):
         with ctx.state.transaction():
             ctx.state.releases.promote(app.name, release.version, ctx.now())
             if on_live is not None:
@@ -77,7 +78,8 @@ def follow_up(ctx: Context, app: App, release: Release) -> Release:
     """Do what comes after a release went live: postdeploy scripts and hook, and say where it answers."""
     scripts.after_switch(ctx, app, release)
     try:
-        hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
+        with ctx.output.timed("post-deploy hook"):
+            hooks.run_hook(ctx, "post-deploy", app.name, f"v{release.version}")
     except TaskFailed as exc:
         ctx.output.warn(f"{exc.message}; v{release.version} is live all the same")
     except KeyboardInterrupt:
@@ -114,7 +116,8 @@ def _stop_first(ctx: Context, deployment: Deployment) -> bool:
         gone = {container.id for container in old}
         left = [container for container in ctx.scheduler.serving(present) if container.id not in gone]
         routing.switch(ctx, present.app, present.release, left, present.formation)
-    stop_containers(ctx, old)
+    with ctx.output.timed("stop the old containers"):
+        stop_containers(ctx, old)
     return True
 
 
@@ -144,14 +147,17 @@ def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
 
 def _switch_to(ctx: Context, deployment: Deployment) -> tuple[Container, ...]:
     before = {c.id for c in ctx.scheduler.serving(deployment)}
-    serving = ctx.scheduler.start(deployment, ctx.output)
+    with ctx.output.timed("start and check the processes"):
+        serving = ctx.scheduler.start(deployment, ctx.output)
     try:
-        routing.switch(ctx, deployment.app, deployment.release, serving, deployment.formation)
+        with ctx.output.timed("switch the routes"):
+            routing.switch(ctx, deployment.app, deployment.release, serving, deployment.formation)
     except BaseException:
         for container in serving:
             if container.id not in before:
                 ctx.engine.remove(container.id, is_forced=True)
         raise
+    ctx.output.timing.later("retire what was replaced: the server does it, once its last request is answered")
     return serving
 
 

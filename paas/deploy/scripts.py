@@ -57,7 +57,8 @@ def _run_predeploy(ctx: Context, app: App, release: Release) -> Release:
     ctx.output.step(f"Running predeploy task: {command}")
     images = {build.id: build.image for build in ctx.state.builds.list(app.name)}
     built = replace(release, image=images.get(release.build_id) or release.image)
-    image = tasks.run_task(ctx, app, built, ProcessType(name="predeploy", command=command), is_committed=True)
+    with ctx.output.timed("predeploy task"):
+        image = tasks.run_task(ctx, app, built, ProcessType(name="predeploy", command=command), is_committed=True)
     return ctx.state.releases.set_image(app.name, release.version, image)
 
 
@@ -65,14 +66,16 @@ def _run_release_task(ctx: Context, app: App, release: Release) -> None:
     process = release.process(RELEASE)
     if process is not None:
         ctx.output.step(f"Running release task: {process.command or ' '.join(process.argv)}")
-        tasks.run_task(ctx, app, release, process)
+        with ctx.output.timed("release task"):
+            tasks.run_task(ctx, app, release, process)
 
 
 def _run_postdeploy(ctx: Context, app: App, release: Release, command: str) -> bool:
     """Say whether it worked."""
     ctx.output.step(f"Running postdeploy task: {command}")
     try:
-        tasks.run_task(ctx, app, release, ProcessType(name="postdeploy", command=command))
+        with ctx.output.timed("postdeploy task"):
+            tasks.run_task(ctx, app, release, ProcessType(name="postdeploy", command=command))
     except (PaasError, KeyboardInterrupt) as exc:
         said = exc.message if isinstance(exc, PaasError) else f"The postdeploy task of {app.name} was interrupted"
         ctx.state.events.record(app.name, ctx.identity.name, "postdeploy failed", f"v{release.version} {said}", ctx.now())

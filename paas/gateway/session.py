@@ -25,7 +25,7 @@ from paramiko import Channel
 from paas.cli.client import SERVER_GONE, open_command, send_signal
 
 #: Variables that an SSH client may set.
-FORWARDED_ENV = frozenset({"GIT_PROTOCOL", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "COLORTERM"})
+FORWARDED_ENV = frozenset({"GIT_PROTOCOL", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "COLORTERM", "PAAS_TRACE"})
 _CHUNK_BYTES = 1 << 16
 #: A pack comes faster than git takes it in; the kernel's default is 64 KiB.
 _PIPE_BYTES = 1 << 18

@@ -155,3 +155,30 @@ def test_a_push_option_that_is_none_is_refused(instance: Instance, app_name: str
     refused = instance.repository(app("odd")).push(app_name, "master", "-o", "fast")
     assert "There is no push option 'fast'" in refused.expect(1).stderr
     assert "git push -o cancel-on-disconnect" in refused.stderr
+
+
+def test_a_trace_tells_where_the_time_went(instance: Instance, app_name: str, openssh_port: int) -> None:
+    repository = instance.repository(app("traced"))
+    pushed = repository.push(app_name, "master", "-o", "trace").expect().stderr
+    lines = [line.removeprefix("remote: ").rstrip() for line in pushed.splitlines() if " ms  " in line]
+    assert_adds_up(lines)
+    wanted = (
+        "receive", "checkout", "build with", "  detect", "  build", "append the release", "start and check", "  web.1",
+        "    create the container", "    start it", "    until it is ready", "switch the routes", "record the release", "total",
+    )  # fmt: skip
+    found = iter(line.partition(" ms  ")[2] for line in lines)
+    assert [name for name in wanted if not any(line.startswith(name) for line in found)] == []  # in this order
+    assert "retire" in pushed
+    sent = ("-o", "SetEnv=PAAS_TRACE=1")
+    assert_adds_up(instance.ssh("ps:scale", app_name, "web=2", options=sent).expect().stderr.splitlines())
+    by_openssh = run([*(str(openssh_port) if w == str(instance.ssh_port) else w for w in instance.ssh_argv), *sent,
+                      "paas@127.0.0.1", "ps:scale", app_name, "web=1"])  # fmt: skip
+    assert_adds_up(by_openssh.expect().stderr.splitlines())
+    assert " ms  " not in instance.ssh("ps:scale", app_name, "web=2").expect().stderr
+
+
+def assert_adds_up(lines: list[str]) -> None:
+    """The lines of the outermost steps and the total say the same."""
+    rows = [line.partition(" ms  ") for line in lines if " ms  " in line]
+    outer = [float(number) for number, _, name in rows if not name.startswith(" ")]
+    assert abs(sum(outer[:-1]) - outer[-1]) <= 0.1 * len(outer), lines

@@ -58,32 +58,36 @@ class BuildpackBuilder:
             raise disk_problem(exc, Path(exc.filename or self._paths.images)) from exc
 
     def _build(self, request: BuildRequest, hold: Callable[[Sequence[str]], None]) -> BuildResult:
-        tree, store = request.source.tree, self._store
-        order = load_order(self._buildpacks)
-        procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
-        run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
-        base, kept = export.base_layer(store, run_stack), load_kept(request.cache, store)
-        hold((*run_stack.layers, *build_stack.layers, base, *(layer.layer for layer in kept.layers)))
+        tree, store, timed = request.source.tree, self._store, request.output.timed
+        with timed("find the base and the last build"):
+            order = load_order(self._buildpacks)
+            procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
+            run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
+            base, kept = export.base_layer(store, run_stack), load_kept(request.cache, store)
+            hold((*run_stack.layers, *build_stack.layers, base, *(layer.layer for layer in kept.layers)))
         # Scratch is a layer that never comes to be: the store removes it even if this process is killed.
         with store.new_layer() as app_layer, store.new_layer() as scratch:
             workspace = Workspace(
                 app=app_layer.diff / "workspace", scratch=scratch.diff, buildpacks=self._buildpacks, owner=export.USER_ID
             )
-            workspace.prepare(tree, request.env)
+            with timed("prepare the workspace"):
+                workspace.prepare(tree, request.env)
             container = self._container(request, build_stack, workspace, base=base)
             with container.run_phases(order, kept) as outcome:
                 plan = outcome.plan
                 launches = _launches(outcome.upper, plan)
-                new = replace(
-                    export.store_layers(store, outcome.upper, plan.buildpacks, kept), detections=outcome.detections
-                )
+                with timed("store the layers"):
+                    new = replace(
+                        export.store_layers(store, outcome.upper, plan.buildpacks, kept), detections=outcome.detections
+                    )
             processes = _require(combine(launches, procfile), plan)
             launch_layers = tuple(layer for layer in new.layers if layer.types.is_launch)
             text = export.launch_text(store, launch_layers, plan.buildpacks, processes)
             export.write_launch(app_layer.diff, text)
             layers = (*run_stack.layers, base, *(layer.layer for layer in launch_layers), app_layer.commit())
         config = export.image_config(run_stack.config, processes, text, _labels(plan, launches))
-        image = store.create_image(config, layers)
+        with timed("record the image"):
+            image = store.create_image(config, layers)
         if new != kept:
             save_kept(request.cache, request.app, new, store)
             forget_lost(self._paths.app_cache, store)

@@ -95,7 +95,8 @@ class BuildContainer:
             },
         )
         transcript = Transcript(self.request.output)
-        with self._run("build", (*self.layers, *kept.restored_layers(plan.buildpacks)), transcript.add) as result:
+        layers, does = (*self.layers, *kept.restored_layers(plan.buildpacks)), "detect and build" if order else "build"
+        with self._run("build", layers, transcript.add, does=does) as result:
             if order and result.exit_code == OTHER_PLAN and self._detections(order) != kept.detections:
                 yield None
                 return
@@ -107,8 +108,10 @@ class BuildContainer:
             yield result.changes
 
     @contextlib.contextmanager
-    def _run(self, phase: str, layers: tuple[str, ...], on_line: Callable[[str], None]) -> Iterator[StepResult]:
-        is_detect = phase == "detect"
+    def _run(
+        self, phase: str, layers: tuple[str, ...], on_line: Callable[[str], None], *, does: str = ""
+    ) -> Iterator[StepResult]:
+        is_detect, timed = phase == "detect", self.request.output.timed
         step = BuildStep(
             layers=layers, argv=(*_PHASES, phase), env=dict(self.env), user=f"{USER_ID}:{USER_ID}", workdir="/workspace",
             mounts=(*self.workspace.mounts(is_read_only=is_detect), *self.host_mounts),
@@ -117,8 +120,12 @@ class BuildContainer:
         )  # fmt: skip
         left_s = max(1.0, self.deadline - time.monotonic())
         try:
-            with self.engine.build_step(step, on_line=on_line, timeout_s=left_s) as result:
+            with contextlib.ExitStack() as held:
+                with timed(f"{does or phase}, in a container"):
+                    result = held.enter_context(self.engine.build_step(step, on_line=on_line, timeout_s=left_s))
                 yield result
+                with timed("remove the container"):
+                    held.close()
         except CommandFailed as exc:
             if time.monotonic() < self.deadline:
                 raise

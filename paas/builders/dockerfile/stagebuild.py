@@ -41,7 +41,8 @@ class StageBuild:
             state = self._perform(state, parse_trigger(text, file=f"ONBUILD of {self._stage.image}"))
         for instruction in self._stage.instructions:
             self._announce(instruction)
-            state = self._perform(state, instruction)
+            with self._output.timed(f"{self._prefix}{instruction.text.splitlines()[0]}"):
+                state = self._perform(state, instruction)
         return state
 
     def _begin(self) -> tuple[StageState, tuple[str, ...]]:

@@ -156,7 +156,8 @@ class _Attempt:
         with self._turns.get(process.type) or contextlib.nullcontext():
             if self._is_cancelled.is_set():
                 raise DeployFailed(f"{process} was not started because another process failed")
-            return self._start_now(process)
+            with self._output.timed(str(process)):
+                return self._start_now(process)
 
     def _start_now(self, process: ProcessId) -> Container:
         self._output.step(f"Starting {process} (v{self._deployment.release.version})")
@@ -164,12 +165,15 @@ class _Attempt:
             self._deployment, process, entrypoint=self._entrypoint, token=secrets.token_hex(4), paths=self._paths,
             settings=self._settings,
         )  # fmt: skip
-        created = self._engine.create(spec)
+        with self._output.timed("create the container"):
+            created = self._engine.create(spec)
         with self._lock:
             self._started.append(created)
-        container = self._engine.start(created.id)
+        with self._output.timed("start it"):
+            container = self._engine.start(created.id)
         if self._deployment.check_mode(process.type) is CheckMode.ENABLED:
-            self._check(process, container)
+            with self._output.timed("until it is ready"):
+                self._check(process, container)
             self._output.detail(f"{process} is ready")
         else:
             self._output.detail(f"{process} is started, without a check")
