@@ -100,11 +100,15 @@ def unlock(ctx: Context, app: str) -> None:
 
 @click.command("apps:locked")
 @click.argument("app")
+@format_option
 @click.pass_obj
-def locked(ctx: Context, app: str) -> int:
+def locked(ctx: Context, app: str, style: str) -> int:
     """Exit with 0 if deploys of the app are locked."""
     is_locked = ctx.state.apps.get(app).is_locked
-    ctx.output.step(f"Deploys of {app} are {'' if is_locked else 'not '}locked")
+    if style == "json":
+        print_json(ctx.output, {"locked": is_locked})
+    else:
+        ctx.output.step(f"Deploys of {app} are {'' if is_locked else 'not '}locked")
     return 0 if is_locked else 1
 
 

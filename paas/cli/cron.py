@@ -104,10 +104,12 @@ def stop(ctx: Context, app: str, run: str) -> None:
     """Stop a run, or all runs of the app."""
     ctx.state.apps.get(app)
     chosen = (_find_run(ctx, app, run),) if run else ctx.state.cron.open_runs(app)
-    for one in chosen:
-        if not one.is_over:
-            ctx.output.step(f"Stopping run {one.id} of {app} ({one.command})")
-            cron.stop_run(ctx, one, CronStatus.STOPPED, f"stopped by {ctx.identity.name}")
+    open_runs = [one for one in chosen if not one.is_over]
+    for one in open_runs:
+        ctx.output.step(f"Stopping run {one.id} of {app} ({one.command})")
+        cron.stop_run(ctx, one, CronStatus.STOPPED, f"stopped by {ctx.identity.name}")
+    if not open_runs:
+        ctx.output.detail(f"nothing to do: no such run of {app} is under way")
 
 
 @click.command("cron:suspend")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from paas.builders.dockerfile.options import parse_options
-from paas.cli.common import report_command
+from paas.cli.common import format_option, print_json, report_command
 from paas.context import Context
 from paas.deploy.shape import change_shape
 from paas.errors import InvalidInput, NotFound, PermissionRefused, UsageError
@@ -32,6 +32,8 @@ def _command(verb: str, doc: str, edit: Callable[[tuple[str, ...], str], tuple[s
     def command(ctx: Context, process: str, no_restart: bool, app: str, phases: str, words: tuple[str, ...]) -> None:
         option = (words[0] if len(words) == 1 else shlex.join(words)).strip()
         keys = _keys(phases, process)
+        if verb == "add":
+            _refuse_unknown_type(ctx, app, process)
         _check(ctx, app, phases.split(","), option)
 
         def change(before: Mapping[str, str]) -> dict[str, str]:
@@ -39,9 +41,11 @@ def _command(verb: str, doc: str, edit: Callable[[tuple[str, ...], str], tuple[s
 
         restart = not no_restart and keys != (BUILD,)
         cause = f"docker-options:{verb} {phases} {' '.join(flags_of(option))}"
-        if not change_shape(ctx, app, TOPIC, change, cause=cause, restart=restart):
-            raise NotFound(f"Nothing to change for {app}: {option}", remedy=f"see: paas docker-options:report {app}")
-        ctx.output.step(f"{'Added' if verb == 'add' else 'Removed'} {option} ({', '.join(keys)})")
+        is_changed = change_shape(ctx, app, TOPIC, change, cause=cause, restart=restart)
+        if not is_changed and verb == "remove":
+            raise NotFound(f"{app} has no such option: {option}", remedy=f"see: paas docker-options:report {app}")
+        said = ("Added" if verb == "add" else "Removed") if is_changed else "Nothing to change:"
+        ctx.output.step(f"{said} {option} ({', '.join(keys)})")
 
     return command
 
@@ -74,20 +78,33 @@ def clear(ctx: Context, process: str, no_restart: bool, app: str, phases: str) -
         return {key: value for key, value in before.items() if keys and key not in keys}
 
     restart = not no_restart and keys != (BUILD,)
-    change_shape(ctx, app, TOPIC, change, cause=f"docker-options:clear {phases}".rstrip(), restart=restart)
-    ctx.output.step(f"Cleared the options of {app} ({', '.join(keys) or 'all phases'})")
+    is_changed = change_shape(ctx, app, TOPIC, change, cause=f"docker-options:clear {phases}".rstrip(), restart=restart)
+    said = "Cleared the options" if is_changed else "Nothing to change: no options"
+    ctx.output.step(f"{said} of {app} ({', '.join(keys) or 'all phases'})")
 
 
 @click.command("docker-options:list")
 @process_option
 @click.option("--phase", type=click.Choice(PHASES), default=DEPLOY, help="deploy unless given")
+@format_option
 @click.argument("app")
 @click.pass_obj
-def list_options(ctx: Context, process: str, phase: str, app: str) -> None:
+def list_options(ctx: Context, process: str, phase: str, style: str, app: str) -> None:
     """List the options of a phase, one a line."""
     ctx.state.apps.get(app)
-    for line in _lines(ctx.state.properties.get(app, TOPIC), _keys(phase, process)[0]):
+    found = _lines(ctx.state.properties.get(app, TOPIC), _keys(phase, process)[0])
+    if style == "json":
+        print_json(ctx.output, found)
+        return
+    for line in found:
         ctx.output.plain(line)
+
+
+def _refuse_unknown_type(ctx: Context, app: str, process: str) -> None:
+    release = ctx.state.releases.current(app)
+    if process and release is not None and release.process(process) is None:
+        known = ", ".join(one.name for one in release.processes)
+        raise InvalidInput(f"{process} is not a process type of {app}", remedy=f"it has: {known}")
 
 
 def _keys(phases: str, process: str) -> tuple[str, ...]:

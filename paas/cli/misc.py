@@ -11,6 +11,7 @@ from paas.cli.common import format_option, print_json
 from paas.cli.readable import local_time
 from paas.context import Context
 from paas.deploy.routing import app_urls
+from paas.errors import NotFound
 
 
 @click.command("help")
@@ -39,11 +40,16 @@ def version(ctx: Context) -> None:
 
 @click.command("urls")
 @click.argument("app")
+@format_option
 @click.pass_obj
-def urls(ctx: Context, app: str) -> None:
+def urls(ctx: Context, app: str, style: str) -> None:
     """Print all URLs of the app."""
     ctx.state.apps.get(app)
-    for url in app_urls(ctx, app):
+    found = app_urls(ctx, app)
+    if style == "json":
+        print_json(ctx.output, found)
+        return
+    for url in found:
         ctx.output.plain(url)
 
 
@@ -53,7 +59,10 @@ def urls(ctx: Context, app: str) -> None:
 def url(ctx: Context, app: str) -> None:
     """Print the app's first URL."""
     ctx.state.apps.get(app)
-    ctx.output.plain(app_urls(ctx, app)[0])
+    found = app_urls(ctx, app)
+    if not found:
+        raise NotFound(f"{app} answers at no URL: it has no web process", remedy=f"see: paas ps:scale {app}")
+    ctx.output.plain(found[0])
 
 
 @click.command("events")

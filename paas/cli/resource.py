@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from paas.cli.common import report_command
+from paas.cli.common import format_option, print_json, report_command
 from paas.context import Context
 from paas.deploy.shape import change_shape
 from paas.errors import InvalidInput, UsageError
@@ -17,6 +17,7 @@ _HELP = {
     "cpu": "cores, e.g. 0.5", "memory": "MiB, or with a unit: 512, 512m, 2g", "pids": "processes and threads",
     "memory-swap": "memory and swap together; -1: no limit",
 }  # fmt: skip
+_SAID = {LIMIT: "limits", RESERVE: "reservations"}
 
 
 def _set_command(kind: str, doc: str) -> click.Command:
@@ -27,12 +28,15 @@ def _set_command(kind: str, doc: str) -> click.Command:
     @click.option("--process-type", default="", metavar="TYPE", help=f"for this type alone; {BUILD} for builds")
     @click.option("--global", "is_global", is_flag=True, help="for all apps")
     @click.option("--no-restart", is_flag=True, help="with the next release only")
+    @format_option
     @click.pass_obj
-    def command(ctx: Context, /, app: str, process_type: str, is_global: bool, no_restart: bool, **given: str | None) -> None:
+    def command(
+        ctx: Context, /, app: str, process_type: str, is_global: bool, no_restart: bool, style: str, **given: str | None
+    ) -> None:
         _check_scope(ctx, app, process_type, is_global)
         values = {name: parse_resource(name, text) for name in NAMES[kind] if (text := given[name.replace("-", "_")]) is not None}
         if not values:
-            _show(ctx, app, kind, process_type)
+            _show(ctx, app, kind, process_type, style)
             return
         prefix = f"{kind}.{process_type}." if process_type else f"{kind}."
 
@@ -71,8 +75,9 @@ def _clear_command(kind: str, doc: str) -> click.Command:
 
         cause = f"resource:{kind}-clear {process_type}".rstrip()
         restart = not no_restart and process_type != BUILD
-        change_shape(ctx, app, "resource", change, cause=cause, restart=restart)
-        ctx.output.step(f"Cleared the {kind}s of {process_type + ' of ' if process_type else ''}{app or 'all apps'}")
+        is_changed = change_shape(ctx, app, "resource", change, cause=cause, restart=restart)
+        said = f"Cleared the {_SAID[kind]}" if is_changed else f"Nothing to change: no {_SAID[kind]}"
+        ctx.output.step(f"{said} of {process_type + ' of ' if process_type else ''}{app or 'all apps'}")
 
     return command
 
@@ -92,12 +97,16 @@ def _check_scope(ctx: Context, app: str, process_type: str, is_global: bool) -> 
         )
 
 
-def _show(ctx: Context, app: str, kind: str, process_type: str) -> None:
-    ctx.output.step(f"Resource {kind}s of {app or 'all apps'}{' ' + process_type if process_type else ''}")
+def _show(ctx: Context, app: str, kind: str, process_type: str, style: str) -> None:
     properties = ctx.state.properties.get(app, "resource")
     prefix = f"{kind}.{process_type}." if process_type else f"{kind}."
-    for name in NAMES[kind]:
-        ctx.output.detail(f"{name}: {properties.get(prefix + name, '')}".rstrip())
+    found = {name: properties.get(prefix + name, "") for name in NAMES[kind]}
+    if style == "json":
+        print_json(ctx.output, found)
+        return
+    ctx.output.step(f"Resource {kind}s of {app or 'all apps'}{' ' + process_type if process_type else ''}")
+    for name, value in found.items():
+        ctx.output.detail(f"{name}: {value}".rstrip())
 
 
 def _report(ctx: Context, app: str) -> dict[str, str]:

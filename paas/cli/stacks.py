@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import click
 
+from paas.cli.common import format_option, print_json
 from paas.cli.readable import readable_size, table
 from paas.context import Context
 from paas.host.files import flock
 from paas.oci.bootstrap import build_stack
-from paas.oci.stacks import find_stack, read_stacks
+from paas.oci.stacks import Stack, find_stack, read_stacks
 from paas.oci.store import ImageStore
 
 
 @click.command("stacks:list")
+@format_option
 @click.pass_obj
-def list_stacks(ctx: Context) -> None:
+def list_stacks(ctx: Context, style: str) -> None:
     """List the stacks that are defined, and which of them have been built."""
     store = ImageStore(ctx.paths.images)
-    rows = []
-    for stack in read_stacks(ctx.paths.share / "buildpacks" / "stacks"):
-        image = store.find_image(stack.reference)
-        size = readable_size(sum(map(store.layer_size, image.layers))) if image else ""
-        default = "*" if stack.name == ctx.settings.stack else ""
-        distribution = f"{stack.distribution} {stack.version} ({stack.suite})"
-        rows.append((default + stack.name, distribution, "yes" if image else "no", size))
+    found = [_described(ctx, store, stack) for stack in read_stacks(ctx.paths.share / "buildpacks" / "stacks")]
+    if style == "json":
+        print_json(ctx.output, found)
+        return
+    rows = [
+        (f"{'*' if one['default'] else ''}{one['name']}", str(one["distribution"]), "yes" if one["built"] else "no",
+         readable_size(int(str(one["size-bytes"]))) if one["built"] else "")
+        for one in found
+    ]  # fmt: skip
     for line in table(("STACK", "DISTRIBUTION", "BUILT", "SIZE"), rows):
         ctx.output.plain(line)
+
+
+def _described(ctx: Context, store: ImageStore, stack: Stack) -> dict[str, object]:
+    image = store.find_image(stack.reference)
+    return {
+        "name": stack.name, "distribution": f"{stack.distribution} {stack.version} ({stack.suite})",
+        "default": stack.name == ctx.settings.stack, "built": image is not None,
+        "size-bytes": sum(map(store.layer_size, image.layers)) if image else None,
+    }  # fmt: skip
 
 
 @click.command("stacks:build")

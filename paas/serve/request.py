@@ -22,7 +22,8 @@ INTERNAL = frozenset({"git:hook", "serve", "ssh-command"})
 #: Topics whose commands finish what they began when the client goes away. All others end with their reader.
 _FINISHING = frozenset({
     "git-receive-pack", "git", "ps", "apps", "config", "domains", "ports", "certs", "proxy", "nginx", "releases", "resource",
-    "checks", "storage", "cron", "services", "scheduler", "builder", "buildpacks", "ssh-keys", "registry",
+    "checks", "storage", "cron", "services", "scheduler", "builder", "builder-dockerfile", "buildpacks", "app-json",
+    "docker-options", "ssh-keys", "registry",
 })  # fmt: skip
 #: Topics whose commands leave what runs as it is.
 _READING = frozenset({"git-upload-pack", "git-upload-archive", "logs", "help", "version", "events", "doctor", "enter", "run"})

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from paas.cli import root
+from paas.serve.request import Request
 
 #: Topic -> verbs; an empty verb is a command without one.
 PROMISED = {
@@ -63,6 +64,18 @@ def test_it_stands_in_the_module_of_its_topic(name: str) -> None:
     assert topic in root.topics() or any(name in names for names in root._TOPICLESS.values())
     if topic in root.topics():
         assert name in root.commands_of(topic)
+
+
+@pytest.mark.parametrize("name", root.all_commands())
+def test_what_deploys_goes_on_when_its_client_hangs_up(name: str) -> None:
+    options = {option for parameter in root.all_commands()[name].params for option in parameter.opts}
+    if options & {"--no-restart", "--cancel-on-disconnect"}:
+        assert Request(argv=(name, "shop")).survives_hangup
+
+
+@pytest.mark.parametrize("name", [name for name in root.all_commands() if name.endswith((":list", ":info", ":report", ":show"))])
+def test_what_lists_or_reports_does_so_for_scripts_too(name: str) -> None:
+    assert any("--format" in parameter.opts for parameter in root.all_commands()[name].params)
 
 
 def test_no_name_is_taken_twice() -> None:

@@ -132,6 +132,12 @@ def test_apps_are_listed_under_a_header_and_as_json(cli):
     assert [app["name"] for app in json.loads(cli.out.getvalue())] == ["shop"]
 
 
+def test_a_lock_is_told_to_scripts(cli):
+    cli.ctx.state.apps.create("shop", 0)
+    assert cli("apps:locked", "shop", "--format", "json") == 1
+    assert json.loads(cli.out.getvalue()) == {"locked": False}
+
+
 def test_locking_is_seen_in_the_report(cli):
     cli.ctx.state.apps.create("shop", 1.0)
     cli("apps:lock", "shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -22,11 +23,18 @@ def test_an_option_is_a_release_and_can_be_taken_back(deployed):
     assert deployed.ctx.state.releases.current("shop").version == 3
     assert deployed("docker-options:list", "shop") == 0
     assert deployed.out.getvalue() == "--shm-size 256m\n-e 'A=two words'\n"
-    assert deployed("docker-options:add", "shop", "deploy", "--shm-size 256m") == 20  # it is there already
+    assert deployed("docker-options:list", "shop", "--format", "json") == 0
+    assert json.loads(deployed.out.getvalue()) == ["--shm-size 256m", "-e 'A=two words'"]
+    assert deployed("docker-options:add", "shop", "deploy", "--shm-size 256m") == 0  # it is there already
+    assert "Nothing to change" in deployed.out.getvalue()
+    assert deployed.ctx.state.releases.current("shop").version == 3
     assert deployed("docker-options:remove", "shop", "deploy", "--shm-size 256m") == 0
+    assert deployed("docker-options:remove", "shop", "deploy", "--shm-size 256m") == 20
     assert options(deployed)["docker-options.deploy"] == "-e 'A=two words'"
     assert deployed("docker-options:clear", "shop") == 0
     assert options(deployed) == {}
+    assert deployed("docker-options:clear", "shop") == 0
+    assert "Nothing to change: no options of shop" in deployed.out.getvalue()
 
 
 def test_a_process_type_and_builds_have_options_of_their_own(deployed):
@@ -44,7 +52,8 @@ def test_a_process_type_and_builds_have_options_of_their_own(deployed):
     [
         (("shop", "deploy", "--privileged"), 1), (("shop", "build", "--network host"), 1), (("shop", "launch", "-e A=1"), 2),
         (("nope", "deploy", "-e A=1"), 20), (("shop", "deploy"), 2), (("--process", "web", "shop", "run", "-e A=1"), 2),
-        (("--process", "a b", "shop", "deploy", "-e A=1"), 1), (("shop", "deploy", "-v /etc:/host"), 13),
+        (("--process", "a b", "shop", "deploy", "-e A=1"), 1),
+        (("--process", "wbe", "shop", "deploy", "-e A=1"), 1), (("shop", "deploy", "-v /etc:/host"), 13),
         (("shop", "run,deploy", "-v data:/data"), 13),
     ],
 )  # fmt: skip

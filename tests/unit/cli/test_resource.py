@@ -62,6 +62,10 @@ def test_limits_are_cleared(deployed):
     assert deployed("resource:limit-clear", "shop") == 0
     assert deployed("resource:reserve-clear", "shop") == 0
     assert limits(deployed) == {}
+    assert deployed("resource:reserve-clear", "shop") == 0
+    assert "Nothing to change: no reservations of shop" in deployed.out.getvalue()
+    assert deployed("resource:limit", "shop", "--format", "json") == 0
+    assert json.loads(deployed.out.getvalue()) == {"cpu": "", "memory": "", "memory-swap": "", "pids": ""}
 
 
 def test_a_limit_of_all_apps_is_theirs_from_the_next_release(deployed):
