@@ -18,7 +18,7 @@ from paas.deploy import config, rekey
 from paas.deploy.config import Outcome
 from paas.errors import InvalidInput, NotFound, PermissionRefused, UsageError
 from paas.model import envfile
-from paas.model.env import parse_assignments, parse_key
+from paas.model.env import RESERVED, parse_assignments, parse_key
 
 no_restart_option = click.option("--no-restart", is_flag=True, help="take effect with the next release")
 global_option = click.option("--global", "is_global", is_flag=True, help="for all apps, instead of one")
@@ -44,8 +44,7 @@ def set_vars(ctx: Context, words: tuple[str, ...], no_restart: bool, is_global: 
     if encoded:
         changes = envfile.decoded(changes)
     ctx.output.step("Setting config vars")
-    for key in changes:
-        ctx.output.detail(f"{key}: ***")
+    _name(ctx, changes)
     if is_global:
         _say(ctx, config.set_global(ctx, changes))
     else:
@@ -110,8 +109,7 @@ def import_vars(
     if not changes:  # an empty file is rather a mistake than a wish
         raise InvalidInput("There is no config var in it", remedy=f"to remove all: paas config:clear {app or '--global'}")
     ctx.output.step(f"Importing {len(changes)} config vars")
-    for key in changes:
-        ctx.output.detail(f"{key}: ***")
+    _name(ctx, changes)
     if is_global:
         change_global = config.replace_global if replace else config.set_global
         _say(ctx, change_global(ctx, changes, command="config:import"))
@@ -226,6 +224,14 @@ def rekey_vars(ctx: Context, new_key: bool, decrypt: bool) -> None:
     ctx.output.step(f"{count} values are stored {'unencrypted' if decrypt else 'encrypted'}")
 
 
+def _name(ctx: Context, changes: Mapping[str, str]) -> None:
+    """Say which are set, never to what; and which of them no process will see."""
+    for key in changes:
+        ctx.output.detail(f"{key}: ***")
+    for key in sorted(RESERVED & changes.keys()):
+        ctx.output.warn(f"Processes do not see this value of {key}: paas tells them its own")
+
+
 def _say(ctx: Context, outcome: Outcome) -> None:
     if outcome is Outcome.UNCHANGED:
         ctx.output.detail("nothing changed")
@@ -266,7 +272,7 @@ def _read(ctx: Context, name: str) -> str:
     if len(payload) > MAX_BYTES:
         raise InvalidInput(f"This is more than {MAX_BYTES >> 20} MiB", remedy="put large things into a file of the app")
     try:
-        return payload.decode()
+        return payload.decode("utf-8-sig")  # Windows' editors put a byte order mark in front
     except UnicodeDecodeError as exc:
         raise InvalidInput(f"This is not UTF-8 text: byte {exc.start}", remedy="give values in base64, with --encoded") from None
 

@@ -94,7 +94,9 @@ PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     "checks": {
         "wait-to-retire": Property(
             doc="longest wait for requests in flight", check=_SECONDS, example="30", setting="wait_to_retire_s"),
-        "timeout": Property(doc="seconds a process has to get ready", check=_SECONDS, example="120", setting="check_timeout_s"),
+        "timeout": Property(
+            doc="seconds a process has to get ready", check=_matching(r"[1-9]\d{0,5}"), example="120",
+            setting="check_timeout_s"),
     },
     "registry": {
         "push-on-release": Property(

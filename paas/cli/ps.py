@@ -16,7 +16,7 @@ from paas.context import Context
 from paas.deploy import processes, receive, rollback
 from paas.deploy.intent import current_deployment, formation_of
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_INDEX, LABEL_KIND, LABEL_RELEASE, LABEL_TYPE, Container
-from paas.model.process import parse_scale
+from paas.model.process import parse_scales
 from paas.model.release import parse_version
 
 
@@ -29,7 +29,7 @@ def scale(ctx: Context, app: str, scales: tuple[str, ...], style: str) -> None:
     """Run so many processes of each type; without a count, show the formation."""
     ctx.state.apps.get(app)
     if scales:
-        processes.scale(ctx, app, dict(parse_scale(one) for one in scales))
+        processes.scale(ctx, app, parse_scales(scales))
         return
     release = ctx.state.releases.current(app)
     scaled = ctx.state.apps.formation(app)

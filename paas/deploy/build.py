@@ -102,7 +102,7 @@ def _read_text(file: Path) -> str | None:
     if file.is_symlink() or not file.is_file():
         return None
     try:
-        return file.read_text()
+        return file.read_text(encoding="utf-8-sig")  # Windows' editors put a byte order mark in front
     except UnicodeDecodeError as exc:
         raise InvalidFile(file.name, 0, "is not UTF-8 text") from exc
 

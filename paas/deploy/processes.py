@@ -27,8 +27,12 @@ def scale(ctx: Context, app_name: str, changes: Mapping[str, int]) -> Mapping[st
             _refuse_declared(app, release)
             _refuse_unknown_types(app, release, [name for name, count in changes.items() if count])
             if not app.is_stopped:
+                before = formation_of(release, ctx.state.apps.formation(app.name))
                 for name, count in changes.items():
-                    ctx.output.step(f"Scaling {app.name} {name} to {count}")
+                    if before.get(name, 0) == count:
+                        ctx.output.detail(f"{name} is scaled to {count} already")
+                    else:
+                        ctx.output.step(f"Scaling {app.name} {name} to {count}")
                 switch_to(ctx, deployment_for(ctx, app, release, scaled=scaled))
         said = ", ".join(f"{name}={count}" for name, count in changes.items())
         with ctx.state.transaction():

@@ -20,7 +20,7 @@ from paas.errors import NotFound, PaasError, TaskFailed
 from paas.host.process import uninterrupted
 from paas.model.app import App
 from paas.model.container import Container, process_of
-from paas.model.process import ProcessId
+from paas.model.process import RELEASE, ProcessId
 from paas.model.release import Release
 from paas.schedulers import CheckMode, Deployment
 
@@ -43,9 +43,7 @@ def go_live(
     `on_live` records what changes together with the release, in the same transaction; `afterwards` is done right behind it,
     whoever asks the command to end meanwhile.
     """
-    for name, count in ctx.state.apps.formation(app.name).items():
-        if count and release.process(name) is None:
-            ctx.output.warn(f"Skipping {name} as it is missing from the current Procfile")
+    _warn_of_missing_types(ctx, app, release)
     ctx.output.step(f"Deploying {app.name} v{release.version} via the {ctx.scheduler.name} scheduler...")
     with contextlib.ExitStack() as held:
         try:
@@ -57,6 +55,17 @@ def go_live(
             mark_failed(ctx, release)
             raise
         _record_live(ctx, app, release, on_live, afterwards)
+
+
+def _warn_of_missing_types(ctx: Context, app: App, release: Release) -> None:
+    """Name the process types that were scaled, or that app.json speaks of, and that the release does not have."""
+    scaled = {**ctx.state.apps.formation(app.name), **release.app_json.quantities}
+    for name, count in scaled.items():
+        if count and release.process(name) is None:
+            ctx.output.warn(f"Skipping {name} as it is missing from the current Procfile")
+    for name in release.app_json.healthchecks:
+        if release.process(name) is None:
+            ctx.output.warn(f"The healthchecks of {name} check nothing as it is missing from the current Procfile")
 
 
 def _record_live(
@@ -227,7 +236,10 @@ def announce(ctx: Context, app: App, release: Release) -> None:
     """Say where the app answers."""
     ctx.output.milestone("Application deployed:")
     urls = routing.app_urls(ctx, app.name, release)
-    if not urls:
+    if not any(release.formation.values()):
+        name = next((p.name for p in release.processes if p.name != RELEASE), "web")
+        ctx.output.detail(f"nothing of {app.name} v{release.version} is scaled to run: paas ps:scale {app.name} {name}=1")
+    elif not urls:
         ctx.output.detail(f"{app.name} v{release.version} runs without a web process")
     for url in urls:
         ctx.output.detail(url)

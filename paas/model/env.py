@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from paas.errors import InvalidInput
 
 KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+#: What the platform tells each process itself, whatever is set.
+RESERVED = frozenset({"PORT", "DYNO", "PAAS_APP", "PAAS_PROCESS", "PAAS_PROCESS_TYPE", "PAAS_RELEASE"})
 
 
 class Secret(str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from paas.errors import InvalidFile, InvalidInput
@@ -114,6 +114,17 @@ def parse_process(text: str) -> ProcessId | str:
     if not PROCESS_TYPE.match(name) or (dot and not _INDEX.match(index)):
         raise InvalidInput(f"'{text}' is no process", remedy="name a type or one process, e.g. web or web.2")
     return ProcessId(type=name, index=int(index)) if dot else name
+
+
+def parse_scales(arguments: Iterable[str]) -> dict[str, int]:
+    """Parse `web=3 worker=1`. Raises InvalidInput, also for a type given twice."""
+    found: dict[str, int] = {}
+    for argument in arguments:
+        name, count = parse_scale(argument)
+        if name in found:
+            raise InvalidInput(f"{name} is given twice: {name}={found[name]} and {argument}", remedy="give each type one count")
+        found[name] = count
+    return found
 
 
 def parse_scale(argument: str) -> tuple[str, int]:

@@ -33,6 +33,14 @@ def test_setting_never_prints_a_value(shop):
     assert "hunter2" not in shop.out.getvalue() + shop.err.getvalue()
 
 
+def test_a_value_that_no_process_will_see_is_said_to_be_none(shop, monkeypatch):
+    assert shop("config:set", "shop", "PORT=3000", "PORTS=1") == 0
+    assert shop.err.getvalue() == " !     Processes do not see this value of PORT: paas tells them its own\n"
+    give(monkeypatch, b"\xef\xbb\xbfDYNO=web.9\r\n")  # as Windows writes it
+    assert shop("config:import", "shop") == 0
+    assert "this value of DYNO" in shop.err.getvalue()
+
+
 def test_encoded_values_are_decoded(shop):
     assert shop("config:set", "--encoded", "shop", "A=" + base64.b64encode(b"x\ny").decode()) == 0
     assert shop.ctx.state.config.get("shop") == {"A": "x\ny"}

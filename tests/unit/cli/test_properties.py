@@ -24,6 +24,11 @@ def test_digits_of_other_scripts_are_no_number(topic, key):
         check_value(topic, key, "\u0663")
 
 
+def test_no_deploy_is_given_no_time_at_all():
+    with pytest.raises(InvalidSetting):
+        check_value("checks", "timeout", "0")
+
+
 def test_an_unknown_key_names_the_nearest(cli):
     cli.ctx.state.apps.create("shop", 0)
     assert cli("ps:set", "shop", "restart-polcy", "no") == 1

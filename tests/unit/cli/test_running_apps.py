@@ -26,11 +26,32 @@ def test_scale_starts_and_records(deployed):
     assert len(deployed.ctx.engine.names()) == 3
 
 
-@pytest.mark.parametrize("scale", ["web", "web=x", "web=-1", "web=501", "nope=1", "=1"])
+@pytest.mark.parametrize("scale", ["web", "web=x", "web=-1", "web=501", "nope=1", "=1", "web=2 web=3"])
 def test_a_scale_that_cannot_be_changes_nothing(deployed, scale):
-    assert deployed("ps:scale", "shop", scale) == 1
+    assert deployed("ps:scale", "shop", *scale.split()) == 1
     assert deployed.ctx.state.apps.formation("shop") == {}
     assert deployed.ctx.engine.names() == ["shop.web.1.v1.g0"]
+
+
+def test_a_count_that_is_there_already_is_said_to_be(deployed):
+    assert deployed("ps:scale", "shop", "web=1", "worker=1") == 0
+    assert deployed.out.getvalue() == "       web is scaled to 1 already\n-----> Scaling shop worker to 1\n"
+
+
+def test_urls_are_to_be_had_and_an_app_without_any_says_so(deployed):
+    assert deployed("urls", "shop", "--format", "json") == 0
+    urls = json.loads(deployed.out.getvalue())
+    assert deployed("url", "shop") == 0
+    assert [deployed.out.getvalue().strip()] == urls
+    release = deployed.ctx.state.releases.current("shop")
+    deployed.ctx.state.releases.append(
+        app="shop", build_id=release.build_id, image="i", ports=(), config={}, formation={"worker": 1}, actor="alice",
+        processes=(ProcessType(name="worker", command="work"),), cause="git push", revision="c0ffee", now=3.0,
+    )  # fmt: skip
+    deployed.ctx.state.releases.promote("shop", 2, 4.0)
+    assert deployed("urls", "shop") == 0
+    assert deployed.out.getvalue() == ""
+    assert deployed("url", "shop") == 20
 
 
 def test_the_report_shows_each_process(deployed):

@@ -118,6 +118,11 @@ def test_a_scaled_type_that_left_the_procfile_is_skipped_aloud(shop, tmp_path):
     shop.builders[0].result = BuildResult(image="i", processes=(WEB,))
     take_live(shop, shop.state.apps.get("shop"), tmp_path / "tree", "def")
     assert "Skipping worker as it is missing from the current Procfile" in shop.output._err.getvalue()
+    typo = '{"formation": {"clokc": {"quantity": 1}}, "healthchecks": {"wbe": [{"path": "/"}]}}'
+    (tmp_path / "tree/app.json").write_text(typo, encoding="utf-8-sig")
+    take_live(shop, shop.state.apps.get("shop"), tmp_path / "tree", "def")
+    assert "Skipping clokc as it is missing" in shop.output._err.getvalue()
+    assert "healthchecks of wbe check nothing" in shop.output._err.getvalue()
     assert [name for name in shop.engine.names() if ".v2." in name] == ["shop.web.1.v2.g0", "shop.web.2.v2.g0"]
 
 
@@ -132,3 +137,7 @@ def test_an_app_of_workers_alone_is_deployed_without_a_route(ctx, tmp_path):
     assert ctx.proxy.served == {}
     rollout.announce(ctx, ctx.state.apps.get("jobs"), ctx.state.releases.current("jobs"))
     assert "runs without a web process" in ctx.output._out.getvalue()
+    ctx.state.apps.scale("jobs", {"worker": 0})
+    take_live(ctx, ctx.state.apps.get("jobs"), tmp_path / "tree", "b")
+    rollout.announce(ctx, ctx.state.apps.get("jobs"), ctx.state.releases.current("jobs"))
+    assert "nothing of jobs v2 is scaled to run: paas ps:scale jobs worker=1" in ctx.output._out.getvalue()
