@@ -96,6 +96,9 @@ def _passes(ctx: Context, deployment: Deployment, container: Container) -> bool:
         result = ctx.scheduler.check(deployment, container, check)
         title = check.name or f"{check.type} {check.kind}{f' {check.path}' if check.kind is HealthcheckKind.PATH else ''}"
         ctx.output.detail(f"{process} {title}: {result.problem or 'ok'}{' (only warns)' if check.is_warning else ''}")
+        if not result.is_passed:
+            for line in ctx.scheduler.act_on_failure(deployment, container, check, result.problem):
+                ctx.output.detail(line)
         is_passed &= result.is_passed or check.is_warning
     return is_passed
 

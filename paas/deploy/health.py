@@ -51,6 +51,11 @@ def judge(check: Healthcheck, health: Health, *, is_passed: bool) -> tuple[Healt
     return Health(failures=failures, is_out=True), Verdict.NOTHING if health.is_out else Verdict.TAKE_OUT
 
 
+def is_exhausted(check: Healthcheck, health: Health, *, is_passed: bool) -> bool:
+    """Say whether this outcome is the one with which a check has failed for good: not before, and not each time after. Pure."""
+    return not is_passed and health.failures + 1 == check.attempts
+
+
 def is_watched(deployment: Deployment) -> bool:
     """Say whether any process of the deployment is checked while it runs."""
     return any(running_checks(deployment, name) for name, count in deployment.formation.items() if count)

@@ -63,6 +63,9 @@ def parse_healthcheck(node: Node) -> Healthcheck:
     scheme, path, on_failure = node.get("scheme"), node.get("path"), node.get("onFailure")
     if scheme is not None and scheme.value not in ("http", "https"):
         scheme.fail("must be http or https")
+    url = on_failure.get("url") if on_failure else None
+    if url is not None and not re.fullmatch(r"(https?://[!-~]+)?", url.string()):
+        url.fail("must begin with http:// or https://")
     if path is not None and not re.fullmatch(r"/[!-~]*", path.string()):
         path.fail("must begin with '/' and hold no space", remedy='e.g. "/health"')
     return Healthcheck(

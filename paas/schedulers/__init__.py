@@ -132,6 +132,9 @@ class Scheduler(Protocol):
     def check(self, deployment: Deployment, container: Container, check: Healthcheck) -> CheckResult:
         """Try a check of one of the deployment's containers once. Takes at most its timeout and a little."""
 
+    def act_on_failure(self, deployment: Deployment, container: Container, check: Healthcheck, problem: str) -> tuple[str, ...]:
+        """Do what a check that has failed asks for (`onFailure`); return a line for each thing done. Takes a minute at most."""
+
     def set_ready(self, container: Container, is_ready: bool) -> None:
         """Remember whether requests may be sent to a running container."""
 

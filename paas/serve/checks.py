@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from paas.context import Context
-from paas.deploy.health import Health, Verdict, carry_out, is_watched, judge, running_checks, serving_in_turn
+from paas.deploy.health import Health, Verdict, carry_out, is_exhausted, is_watched, judge, running_checks, serving_in_turn
 from paas.deploy.intent import current_deployment
 from paas.errors import Conflict, PaasError
 from paas.model.container import Container, process_of
@@ -38,7 +38,7 @@ Key = tuple[str, int]
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Target:
-    """One check of one container that serves."""
+    """One check of one container that serves; `has_acted`: what it wants done when it fails was done for this failure."""
 
     app: str
     deployment: Deployment
@@ -46,6 +46,7 @@ class Target:
     check: Healthcheck
     health: Health = field(default_factory=Health)
     is_gone: bool = False
+    has_acted: bool = False
 
 
 class CheckLoop:
@@ -56,7 +57,7 @@ class CheckLoop:
         self._targets: dict[Key, Target] = {}
         self._due: list[tuple[float, int, Target]] = []
         self._numbers = itertools.count()
-        self._done: queue.SimpleQueue[tuple[Target, CheckResult]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Target, CheckResult, tuple[str, ...]]] = queue.SimpleQueue()
         self._watched: Mapping[str, Deployment] = {}
         self._seen_version = -1
 
@@ -132,7 +133,19 @@ class CheckLoop:
             result = CheckResult(problem=exc.message)
         except Exception as exc:  # a defect in one check must not end the others
             result = CheckResult(problem=f"could not be made: {type(exc).__name__}: {exc}")
-        self._done.put((target, result))
+        self._done.put((target, result, self._acted(target, result)))
+
+    def _acted(self, target: Target, result: CheckResult) -> tuple[str, ...]:
+        """Do what the check wants done when it has failed, once, before its process is told to stop."""
+        if result.is_passed:
+            target.has_acted = False
+        if target.has_acted or not is_exhausted(target.check, target.health, is_passed=result.is_passed):
+            return ()
+        target.has_acted = True
+        try:
+            return self._ctx.scheduler.act_on_failure(target.deployment, target.container, target.check, result.problem)
+        except Exception as exc:  # a defect there must not end the check
+            return (f"onFailure could not be done: {type(exc).__name__}: {exc}",)
 
     def _take_results(self, timeout_s: float) -> None:
         with contextlib.suppress(queue.Empty):
@@ -140,7 +153,12 @@ class CheckLoop:
             while True:
                 self._take(*self._done.get_nowait())
 
-    def _take(self, target: Target, result: CheckResult) -> None:
+    def _take(self, target: Target, result: CheckResult, acted: tuple[str, ...]) -> None:
+        for line in acted:
+            self._ctx.output.warn(f"{target.app}: {line}")
+        if acted:
+            with contextlib.suppress(PaasError):
+                self._ctx.state.events.record(target.app, self._ctx.identity.name, "checks", acted[0], self._ctx.now())
         if target.is_gone:
             return
         health, verdict = judge(target.check, target.health, is_passed=result.is_passed)

@@ -40,7 +40,8 @@ http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Answer).se
 CHECKS = {
     "web": [
         {"type": "startup", "name": "says who it is", "path": "/start", "content": "/start"},
-        {"type": "readiness", "path": "/ready", "attempts": 1, "wait": 1, "timeout": 1},
+        {"type": "readiness", "path": "/ready", "attempts": 1, "wait": 1, "timeout": 1,
+         "onFailure": {"command": ["sh", "-c", "echo sorry >> /tmp/notified"]}},
         {"type": "liveness", "path": "/live", "attempts": 1, "wait": 1, "timeout": 1},
     ],
     "worker": [{"type": "startup", "command": ["test", "-e", "/workspace/server.py"]}],
@@ -109,12 +110,15 @@ def test_web_is_fine_but_a_worker_fails_and_nothing_has_changed(instance: Instan
 def test_a_check_that_never_passes_rejects_the_push(instance: Instance, shop: Repository) -> None:
     before = status(instance)
     good = shop.git("rev-parse", "HEAD").stdout.strip()
-    never = {"web": [{"name": "cart", "path": "/cart", "content": "no such thing", "attempts": 2, "wait": 0}]}
+    never = {"web": [{"name": "cart", "path": "/cart", "content": "no such thing", "attempts": 2, "wait": 0,
+                      "onFailure": {"command": ["sh", "-c", "echo $DYNO gives up"], "url": "http://127.0.0.1:1/hook"}}]}
     shop.commit({"app.json": json.dumps({"healthchecks": never})})
     pushed = shop.push("shop")
     shop.git("reset", "--hard", "-q", good).expect()
     assert pushed.code != 0
     assert "failed its check 'cart' 2 times: GET /cart on port 5000 answered 200, but without 'no such thing'" in pushed.stderr
+    assert "web.1 gives up" in pushed.stderr
+    assert "http://127.0.0.1 is this machine's own and not posted to" in pushed.stderr
     assert status(instance) == before
 
 
@@ -128,6 +132,8 @@ def test_a_process_that_is_not_ready_gets_no_requests_until_it_is(instance: Inst
     instance.paas("enter", "shop", "web.1", "touch", "/tmp/unready").expect()
     wait_until("only web.2 answers", lambda: answering(instance) == {"web.2"})
     assert instance.paas("checks:report", "shop", "--checks-not-ready").expect().stdout == "web.1\n"
+    assert instance.paas("enter", "shop", "web.1", "cat", "/tmp/notified").expect().stdout.splitlines() == ["sorry"]
+    assert "onFailure of check of /ready (web.1)" in instance.paas("events", "shop").expect().stdout
     assert instance.paas("checks:run", "shop", "web.1").expect(60).stdout.count("answered 503") == 1
     instance.paas("enter", "shop", "web.1", "rm", "/tmp/unready").expect()
     wait_until("both answer", lambda: answering(instance) == {"web.1", "web.2"})

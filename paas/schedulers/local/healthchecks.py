@@ -19,7 +19,9 @@ from paas.engines import Engine
 from paas.errors import DeployFailed, PaasError
 from paas.model.container import Container
 from paas.model.healthcheck import Healthcheck, HealthcheckKind
+from paas.output import Output
 from paas.schedulers import CheckResult
+from paas.schedulers.local.deadline import cut_after
 from paas.schedulers.local.probes import MAX_INTERVAL_S, failure, is_listening, refuse_ended
 
 if TYPE_CHECKING:
@@ -61,14 +63,19 @@ def title_of(check: Healthcheck) -> str:
 
 
 class Checking:
-    """All checks of one new process, side by side: each has its attempts, all must pass but those that only warn."""
+    """All checks of one new process, side by side: each has its attempts, all must pass but those that only warn.
+
+    `on_failure` does what a check wants done when it has failed, and returns what to say about that.
+    """
 
     def __init__(
-        self, engine: Engine, container: Container, *, process: str, port: int, host: str, warn: Callable[[str], None],
-        now: Callable[[], float], sleep: Callable[[float], None], is_cancelled: Callable[[], bool],
+        self, engine: Engine, container: Container, *, process: str, port: int, host: str, output: Output,
+        on_failure: Callable[[Healthcheck, str], tuple[str, ...]], now: Callable[[], float], sleep: Callable[[float], None],
+        is_cancelled: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._engine, self._container = engine, container
-        self._process, self._port, self._host, self._warn = process, port, host, warn
+        self._process, self._port, self._host, self._warn, self._say = process, port, host, output.warn, output.detail
+        self._on_failure = on_failure
         self._now, self._sleep, self._is_cancelled = now, sleep, is_cancelled
         self._is_over = threading.Event()
 
@@ -85,6 +92,7 @@ class Checking:
             result = CheckResult() if not check.is_warning else self._attempt(check)
             if not result.is_passed:
                 self._warn(f"{self._process}: check {title_of(check)} {result.problem}; it only warns")
+                self._act(check, result.problem)
 
     def _first(self, errors: Sequence[BaseException]) -> BaseException:
         """Return the failure that is the cause: the others were given up for it."""
@@ -100,9 +108,15 @@ class Checking:
                 if number < check.attempts and not result.is_early:
                     self._pause_until(self._now() + check.wait_s)
             raise self._failure(check, result)
-        except BaseException:
+        except BaseException as exc:
             self._is_over.set()
+            if isinstance(exc, DeployFailed) and not isinstance(exc, _GivenUpError):
+                self._act(check, exc.message)
             raise
+
+    def _act(self, check: Healthcheck, problem: str) -> None:
+        for line in self._on_failure(check, problem):
+            self._say(line)
 
     def _patient_attempt(self, check: Healthcheck) -> CheckResult:
         """Try once; while nobody listens, again and again for as long as an attempt and the wait behind it last."""
@@ -167,34 +181,16 @@ def _ask(container: Container, check: Healthcheck, port: int, host: str) -> Chec
 @contextlib.contextmanager
 def _answer(address: str, port: int, check: Healthcheck, host: str) -> Iterator[HTTPResponse]:
     """GET the page. A peer that sends a byte now and then is cut off when the time is over, too: TimeoutError."""
-    from http.client import HTTPException
-
     connection = _connection(address, port, check)
     connection.connect()
     peer: socket.socket = connection.sock  # kept: the connection lets go of it when the answer begins
-    is_cut = threading.Event()
-
-    def cut() -> None:
-        is_cut.set()
-        with contextlib.suppress(OSError):
-            peer.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(check.timeout_s, cut)
-    timer.daemon = True
-    timer.start()
     try:
-        headers = {"Host": host, "User-Agent": "paas-check", "Connection": "close", **dict(check.headers)}
-        connection.request("GET", check.path, headers=headers)
-        with connection.getresponse() as response:
-            yield response
-        if is_cut.is_set():
-            raise TimeoutError
-    except (OSError, HTTPException, ValueError) as exc:
-        if is_cut.is_set():
-            raise TimeoutError from exc
-        raise
+        with cut_after(peer, check.timeout_s):
+            headers = {"Host": host, "User-Agent": "paas-check", "Connection": "close", **dict(check.headers)}
+            connection.request("GET", check.path, headers=headers)
+            with connection.getresponse() as response:
+                yield response
     finally:
-        timer.cancel()
         connection.close()
 
 

@@ -20,7 +20,8 @@ from paas.model.process import ProcessId
 from paas.output import Output
 from paas.paths import Paths
 from paas.schedulers import CheckMode, CheckResult, Deployment
-from paas.schedulers.local.healthchecks import Checking, attempt
+from paas.schedulers.local.healthchecks import Checking, attempt, title_of
+from paas.schedulers.local.onfailure import act_on_failure
 from paas.schedulers.local.plan import Plan, plan_rollout
 from paas.schedulers.local.probes import refuse_ended, wait_until_ready
 from paas.schedulers.local.processes import checks_for, container_spec, probe_for
@@ -62,6 +63,10 @@ class LocalScheduler:
         port = deployment.port_of(process_of(container).type)
         return attempt(self._engine, container, check, port=port, host=deployment.host or deployment.app.name)
 
+    def act_on_failure(self, deployment: Deployment, container: Container, check: Healthcheck, problem: str) -> tuple[str, ...]:
+        """Do what a check that has failed asks for."""
+        return act(self._engine, deployment, container, check, problem)
+
     def set_ready(self, container: Container, is_ready: bool) -> None:
         """Remember whether requests may be sent to the container."""
         self._unready.set(container.id, not is_ready)
@@ -82,6 +87,16 @@ class LocalScheduler:
     def _plan(self, app: App, deployment: Deployment | None) -> Plan:
         found = self._engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS})
         return plan_rollout(found, deployment, retired=self._retired.all())
+
+
+def act(
+    engine: Engine, deployment: Deployment, container: Container, check: Healthcheck, problem: str
+) -> tuple[str, ...]:
+    """Do what a check of one of the deployment's containers asks for when it has failed."""
+    return act_on_failure(
+        engine, container, check, title=title_of(check), process=str(process_of(container)), app=deployment.app.name,
+        problem=problem,
+    )  # fmt: skip
 
 
 class _Marks:
@@ -193,7 +208,8 @@ class _Attempt:
             self._output.detail(f"Attempting {len(checks)} check{'s' if len(checks) > 1 else ''} ({process})")
             Checking(
                 self._engine, container, process=str(process), port=deployment.port_of(process.type), host=host,
-                warn=self._output.warn, now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
+                output=self._output, on_failure=lambda check, problem: act(self._engine, deployment, container, check, problem),
+                now=time.monotonic, sleep=time.sleep, is_cancelled=self._is_cancelled.is_set,
             ).run(checks)  # fmt: skip
 
     def _take_back(self) -> None:

@@ -132,6 +132,7 @@ class FakeScheduler:
     told: set[str] = field(default_factory=set)
     out: set[str] = field(default_factory=set)
     results: dict[str, CheckResult] = field(default_factory=dict)
+    acted: list[tuple[str, str]] = field(default_factory=list)
     name: str = "local"
 
     def retire(self, container: Container) -> None:
@@ -142,6 +143,10 @@ class FakeScheduler:
 
     def check(self, deployment: Deployment, container: Container, check: Healthcheck) -> CheckResult:
         return self.results.get(str(process_of(container)), CheckResult())
+
+    def act_on_failure(self, deployment, container, check, problem) -> tuple[str, ...]:
+        self.acted.append((str(process_of(container)), problem))
+        return (f"acted for {process_of(container)}",)
 
     def set_ready(self, container: Container, is_ready: bool) -> None:
         (self.out.discard if is_ready else self.out.add)(container.id)

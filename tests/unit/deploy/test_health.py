@@ -137,6 +137,21 @@ def test_the_loop_finds_a_process_that_hangs_and_tells_the_supervisor(shop) -> N
     assert stage.replaced == 1
 
 
+def test_what_a_check_wants_done_is_done_once_for_each_failure(shop) -> None:
+    stage = Stage(shop)
+    shop.scheduler.results["web.2"] = CheckResult(problem="was not answered")
+    with app_turn(shop, "shop", "a deploy"):  # nothing can be carried out meanwhile, and is tried again
+        stage.play(1)
+    stage.play(1)
+    before = list(shop.scheduler.acted)
+    with app_turn(shop, "shop", "a deploy"):
+        stage.play(9)
+    assert before == []
+    assert shop.scheduler.acted == [("web.2", "was not answered")] * 2  # the liveness and the readiness check, each once
+    assert "acted for web.2" in [event.detail for event in shop.state.events.list("shop")]
+    assert shop.scheduler.told == set()
+
+
 def test_the_loop_takes_up_new_processes_and_changed_checks(shop) -> None:
     stage = Stage(shop)
     stage.play(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ import pytest
 
 from paas.errors import DeployFailed, NotFound
 from paas.model.healthcheck import Healthcheck, HealthcheckKind
+from paas.output import Output
 from paas.schedulers.local.healthchecks import Checking, attempt
 from unit.schedulers.test_probes import RUNNING, STOPPED, Clock, OneContainer, server
 
@@ -43,9 +45,11 @@ def http(*answers: str):
 
 
 def checking(engine: Engine, clock: Clock, **changes) -> Checking:
-    warned: list[str] = changes.pop("warned", [])
-    given = {"process": "web.1", "port": 1, "host": "shop.localhost", "is_cancelled": lambda: False, **changes}
-    return Checking(engine, RUNNING, warn=warned.append, now=clock.now, sleep=clock.sleep, **given)
+    output = Output(io.StringIO(), io.StringIO())
+    output.add_sink(changes.pop("said", []).append)
+    given = {"process": "web.1", "port": 1, "host": "shop.localhost", "is_cancelled": lambda: False,
+             "on_failure": lambda check, problem: (), **changes}  # fmt: skip
+    return Checking(engine, RUNNING, output=output, now=clock.now, sleep=clock.sleep, **given)
 
 
 def run(check: Healthcheck, *, engine: Engine | None = None, port: int = 1, clock: Clock | None = None, **changes) -> None:
@@ -166,11 +170,11 @@ def test_a_process_that_ends_while_it_is_checked_is_the_failure() -> None:
 
 
 def test_all_checks_must_pass_and_those_that_only_warn_do_not_count() -> None:
-    warned: list[str] = []
+    said: list[str] = []
     fine = Healthcheck(kind=COMMAND, command=("a",), attempts=1)
     warning = Healthcheck(kind=COMMAND, command=("b",), is_warning=True)
-    checking(Engine(codes=[0, 5]), Clock(), warned=warned).run([fine, warning])
-    assert warned == ["web.1: check 'b' exited with status 5; it only warns"]
+    checking(Engine(codes=[0, 5]), Clock(), said=said).run([fine, warning])
+    assert said == [" !     web.1: check 'b' exited with status 5; it only warns"]
     with server(lambda connection: None) as port:
         pass
     patient = Healthcheck(kind=LISTENING, port=port, attempts=1000, wait_s=100)
@@ -181,3 +185,23 @@ def test_all_checks_must_pass_and_those_that_only_warn_do_not_count() -> None:
 def test_a_check_is_given_up_when_another_process_has_failed() -> None:
     with pytest.raises(DeployFailed, match="given up"):
         run(Healthcheck(kind=COMMAND, command=("x",)), engine=Engine(codes=[1]), is_cancelled=lambda: True)
+
+
+def test_what_a_check_wants_done_is_done_when_it_has_failed_or_warned_and_not_when_it_was_given_up() -> None:
+    acted: list[tuple[str, str]] = []
+    said: list[str] = []
+
+    def act(check: Healthcheck, problem: str) -> tuple[str, ...]:
+        acted.append((check.command[0], problem))
+        return (f"done for {check.command[0]}",)
+
+    bad, warning = (Healthcheck(kind=COMMAND, command=(name,), attempts=1, is_warning=name == "b") for name in ("a", "b"))
+    checking(Engine(codes=[0, 5]), Clock(), on_failure=act, said=said).run([bad, warning])
+    assert acted == [("b", "exited with status 5")]
+    assert said[-1] == "       done for b"
+    with pytest.raises(DeployFailed):
+        checking(Engine(codes=[1]), Clock(), on_failure=act).run([bad])
+    assert acted[1:] == [("a", "web.1 failed its check 'a' once: exited with status 1")]
+    with pytest.raises(DeployFailed, match="given up"):
+        checking(Engine(codes=[1]), Clock(), on_failure=act, is_cancelled=lambda: True).run([bad])
+    assert len(acted) == 2
