@@ -48,7 +48,8 @@ class Lab:
     said: list[str] = field(default_factory=list)
 
     def build(self, app: str, tree: Path, *, buildpacks: Path | None = None, options: Mapping[str, str] | None = None,
-              env: Mapping[str, str] | None = None, limits: Limits | None = None, timeout_s: float = 300) -> Built:
+              env: Mapping[str, str] | None = None, limits: Limits | None = None, timeout_s: float = 300,
+              chosen: tuple[str, ...] = ()) -> Built:
         """Build a copy of the tree."""
         builder = BuildpackBuilder(engine=self.engine, paths=self.paths, settings=self.settings, buildpacks=buildpacks)
         out = io.StringIO()
@@ -61,6 +62,7 @@ class Lab:
                 BuildRequest(
                     app=app, tenant=TENANT, source=source, cache=self.paths.app_cache(app), output=output,
                     env=env or {}, options=options or {}, limits=limits or Limits(), timeout_s=timeout_s,
+                    buildpacks=chosen,
                 )
             )  # fmt: skip
         return Built(result=result, output=out.getvalue(), image=self.store.image(result.image))

@@ -22,7 +22,10 @@ from paas.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One build. `env` are the app's config vars; `cache` is the app's own directory, kept between builds."""
+    """One build. `env` are the app's config vars; `cache` is the app's own directory, kept between builds.
+
+    `buildpacks` are those that app.json asks for, by name or URL; none leaves the choice to the builder.
+    """
 
     app: str
     tenant: Tenant
@@ -31,6 +34,7 @@ class BuildRequest:
     output: Output
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, str] = field(default_factory=dict)
+    buildpacks: tuple[str, ...] = ()
     limits: Limits = Limits()
     timeout_s: float = 3600
 

@@ -42,6 +42,7 @@ def build_source(ctx: Context, app: App, source: Source, deploy: Build) -> Build
         output=ctx.output,
         env={**ctx.state.config.merged(app.name), **added_config},
         options=properties,
+        buildpacks=app_json.buildpacks,
         limits=build_limits(properties, ctx.settings),
         timeout_s=ctx.settings.build_timeout_s,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from paas.builders import BuildRequest
 from paas.builders.buildpack import export
-from paas.builders.buildpack.buildpack import load_order
+from paas.builders.buildpack.buildpack import chosen_order, load_order
 from paas.builders.buildpack.container import BuildContainer, build_env
 from paas.builders.buildpack.launch import Launch, Process, combine, parse_launch
 from paas.builders.buildpack.plan import BuildPlan
@@ -60,7 +60,7 @@ class BuildpackBuilder:
     def _build(self, request: BuildRequest, hold: Callable[[Sequence[str]], None]) -> BuildResult:
         tree, store, timed = request.source.tree, self._store, request.output.timed
         with timed("find the base and the last build"):
-            order = load_order(self._buildpacks)
+            order = chosen_order(load_order(self._buildpacks), request.buildpacks)
             procfile = read_procfile(tree, request.options.get("ps.procfile-path") or "Procfile")
             run_stack, build_stack = self._stack(run_reference), self._stack(stack_reference)
             base, kept = export.base_layer(store, run_stack), load_kept(request.cache, store)

@@ -18,6 +18,11 @@ from paas.errors import HostProblem, InvalidFile
 TARGET = "/cnb/buildpacks"
 #: What this lifecycle speaks. 0.9 made commands lists, 0.10 made the build plan's variables official.
 OLDEST_API, NEWEST_API = (0, 5), (0, 11)
+#: How app.json files name Heroku's buildpacks; a version behind '#' is for Heroku.
+_HEROKU = re.compile(
+    r"(?:https://github\.com/|git@github\.com:|https://buildpack-registry\.s3\.amazonaws\.com/buildpacks/|urn:cnb:registry:)?"
+    r"(?:heroku|heroku-community)/(?:heroku-buildpack-)?(?P<name>[a-z0-9-]+)(?:\.git|\.tgz)?/?(?:#.*)?"
+)
 _ID = re.compile(r"[A-Za-z0-9._/-]+\Z")
 
 
@@ -63,6 +68,27 @@ def load_order(directory: Path) -> tuple[Group, ...]:
     if not groups:
         raise InvalidFile(str(directory / "order.toml"), 0, "names no group of buildpacks")
     return groups
+
+
+def chosen_order(order: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
+    """Return the order as it is, or one group of the buildpacks that app.json names, in its order. Raises InvalidFile.
+
+    Heroku's names and addresses mean the buildpack of the same language here.
+    """
+    if not names:
+        return tuple(order)
+    known = {buildpack.id: buildpack for buildpack in all_buildpacks(order)}
+    group = []
+    for name in names:
+        heroku = _HEROKU.fullmatch(name)
+        buildpack = known.get(heroku["name"] if heroku else name)
+        if buildpack is None:
+            raise InvalidFile(
+                "app.json", 0, f"there is no buildpack '{name}' here",
+                remedy=f"'buildpacks' can name {', '.join(known)}; without it they are tried in turn; or add a Dockerfile",
+            )  # fmt: skip
+        group.append(GroupMember(buildpack=buildpack))
+    return (tuple({member.buildpack.id: member for member in group}.values()),)
 
 
 def all_buildpacks(order: Sequence[Group]) -> tuple[Buildpack, ...]:

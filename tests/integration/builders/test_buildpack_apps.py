@@ -10,7 +10,7 @@ import pytest
 
 from builder_lab import Lab
 from harness import APPS
-from paas.errors import BuildFailed
+from paas.errors import BuildFailed, InvalidFile
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +42,25 @@ def test_flask_app_serves_and_a_changed_line_installs_nothing(lab: Lab, tmp_path
     third = lab.build("flask", changed)
     assert "Installing packages from requirements.txt" in third.output
     assert third.image.layers[-2] != first.image.layers[-2]
+    assert lab.leftovers() == []
+
+
+def test_app_json_may_have_several_buildpacks_build_an_app(lab: Lab, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(APPS / "flask", tmp_path / "both"))
+    for name in ("package.json", "package-lock.json", "build.js", "server.js"):
+        shutil.copy(APPS / "node" / name, tree)
+    (tree / "Procfile").unlink(missing_ok=True)
+    assert lab.get(lab.build("both", tree))[1].startswith("Hello from Node.js")  # tried in turn, the first that fits
+    both = lab.build("both", tree, chosen=("heroku/nodejs", "https://github.com/heroku/heroku-buildpack-python"))
+    assert lab.get(both)[1].startswith("Hello from Flask")
+    assert lab.run(both, "node -e 'console.log(require(\"ms\")(\"1d\"))'") == "86400000\n"
+    assert "Using the packages" in lab.build("both", tree, chosen=("nodejs", "python")).output
+    with pytest.raises(BuildFailed) as caught:
+        lab.build("both", tree, chosen=("nodejs", "static"))
+    assert caught.value.message == "No buildpack recognises this app"
+    assert [line.split(" looks for ")[0] for line in caught.value.output] == ["nodejs", "static"]
+    with pytest.raises(InvalidFile, match="there is no buildpack 'heroku/ruby' here"):
+        lab.build("both", tree, chosen=("heroku/ruby",))
     assert lab.leftovers() == []
 
 

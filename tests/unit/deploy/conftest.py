@@ -239,6 +239,7 @@ class FakeBuilder:
 
     name: str = "buildpack"
     result: BuildResult = BuildResult(image="image-1", processes=(ProcessType(name="web", command="serve"),))
+    requests: list = field(default_factory=list)
 
     def detect(self, tree: Path) -> bool:
         return (tree / "code").exists()
@@ -247,6 +248,7 @@ class FakeBuilder:
         pass
 
     def build(self, request) -> BuildResult:
+        self.requests.append(request)
         request.output.detail("built")
         return self.result
 

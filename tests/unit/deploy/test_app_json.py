@@ -54,6 +54,12 @@ def test_a_wrong_app_json_stops_before_anything_is_built(ctx, tree):
     assert ctx.state.releases.list("shop") == ()
 
 
+def test_the_builder_is_told_which_buildpacks_are_wanted(ctx, tree):
+    deploy(ctx, tree, '{"buildpacks": [{"url": "heroku/nodejs"}, {"url": "python"}]}')
+    deploy(ctx, tree)
+    assert [request.buildpacks for request in ctx.builders[0].requests] == [("heroku/nodejs", "python"), ()]
+
+
 def test_app_json_is_read_where_its_property_says(ctx, tree):
     apps.create(ctx, "shop")
     ctx.state.properties.set("shop", "app-json", "appjson-path", "deploy/app.json")

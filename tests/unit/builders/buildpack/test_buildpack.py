@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.builders.buildpack.buildpack import Buildpack, GroupMember, all_buildpacks, load_order
+from paas.builders.buildpack.buildpack import Buildpack, GroupMember, all_buildpacks, chosen_order, load_order
 from paas.errors import HostProblem, InvalidFile
 
 GOOD = 'api = "0.10"\n[buildpack]\nid = "acme/go"\nversion = "1.2"\nclear-env = true\n[metadata]\nlooks-for = "go.mod"\n'
@@ -50,3 +50,36 @@ def test_buildpacks_of_this_project_are_valid_and_explain_themselves() -> None:
     order = load_order(Path(__file__).parents[4] / "buildpacks")
     assert [b.id for b in all_buildpacks(order)] == ["nodejs", "python", "static", "procfile"]
     assert all(buildpack.looks_for for buildpack in all_buildpacks(order))
+
+
+IN_TREE = load_order(Path(__file__).parents[4] / "buildpacks")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["python"], ["python"]),
+        (["heroku/nodejs", "heroku/python"], ["nodejs", "python"]),
+        (["https://github.com/heroku/heroku-buildpack-python.git#v250"], ["python"]),
+        (["https://github.com/heroku/heroku-buildpack-nodejs", "heroku/nodejs"], ["nodejs"]),
+        (["https://buildpack-registry.s3.amazonaws.com/buildpacks/heroku-community/static.tgz"], ["static"]),
+        (["heroku/procfile"], ["procfile"]),
+    ],
+)
+def test_app_json_chooses_buildpacks_by_their_names_and_by_those_of_heroku(names: list[str], expected: list[str]) -> None:
+    (group,) = chosen_order(IN_TREE, names)
+    assert [(member.buildpack.id, member.is_optional) for member in group] == [(name, False) for name in expected]
+
+
+@pytest.mark.parametrize(
+    "name", ["heroku/ruby", "https://github.com/acme/heroku-buildpack-python", "../python", "", "https://example.com/x.tgz"]
+)
+def test_a_buildpack_that_is_not_here_is_told_with_those_that_are(name: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        chosen_order(IN_TREE, ["python", name])
+    assert caught.value.message == f"app.json: there is no buildpack '{name}' here"
+    assert "nodejs, python, static, procfile" in caught.value.remedy
+
+
+def test_without_a_choice_the_order_stays() -> None:
+    assert chosen_order(IN_TREE, ()) == IN_TREE
