@@ -11,18 +11,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import mmap
+import itertools
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from paas.errors import InvalidInput
 from paas.host.run import PIPE, spawn
 from paas.oci.digest import Digest
 
-_CHUNK = 1 << 20
+#: Small enough that a chunk is still in the processor's cache when it is hashed and written.
+_CHUNK = 256 << 10
+_PIPE_BYTES = 1 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
 _PROGRAMS = {
     "gzip": ("gzip", "-dc"),
@@ -33,7 +36,9 @@ _PROGRAMS = {
 #: gzip's status for garbage behind the end of a file: the content is whole (its own digest says so).
 _GZIP_WARNING = 2
 #: Chunks that the hashing thread may be behind.
-_BEHIND = 8
+_BEHIND = 2
+#: Room in front of a chunk for the end of the last one, because readers of tars look back by a header.
+_KEPT = 1024
 
 #: What an administrator may change when an image is larger than the limits.
 MORE_ROOM = "if you trust it, raise image-max-mb or image-max-files in paas.toml"
@@ -41,7 +46,8 @@ MORE_ROOM = "if you trust it, raise image-max-mb or image-max-files in paas.toml
 #: What tarfile may read into memory for one member: long names, attributes, the map of a sparse file.
 _MAX_HEADER_BYTES = 2 << 20
 
-_Read = Callable[[int], bytes | memoryview]
+#: Reads into a buffer and returns how many bytes, 0 at the end.
+_Read = Callable[[memoryview], int]
 
 
 class PlainStream:
@@ -49,7 +55,9 @@ class PlainStream:
 
     def __init__(self, read: _Read, limit: int) -> None:
         self._read, self._limit = read, limit
-        self._chunk: bytes | memoryview = b""
+        self._chunk = memoryview(b"")
+        # One is read into, one hashed, and the others wait for that in a queue that blocks: none is overwritten too early.
+        self._buffers = itertools.cycle(memoryview(bytearray(_KEPT + _CHUNK)) for _ in range(_BEHIND + 2))
         self._begin = self._at = 0
         self._in_headers = 0
         self._hasher = _Hasher()
@@ -93,8 +101,7 @@ class PlainStream:
         while size:
             if self._at == len(self._chunk) and not self._fill():
                 raise EOFError("unexpected end of data")
-            with memoryview(self._chunk) as view, view[self._at : self._at + size] as part:
-                written = os.write(descriptor, part)
+            written = os.write(descriptor, self._chunk[self._at : self._at + size])
             self._at += written
             size -= written
 
@@ -109,14 +116,17 @@ class PlainStream:
         self._hasher.stop()
 
     def _fill(self) -> bool:
-        """Get the next chunk; keep one byte of the last, because tarfile looks back by one."""
-        chunk = self._read(_CHUNK)
-        if not chunk:
+        """Get the next chunk, with the end of the one before in front of it."""
+        buffer = next(self._buffers)
+        size = self._read(buffer[_KEPT:])
+        if not size:
             return False
-        kept = bytes(self._chunk[-1:])
+        kept = self._chunk[-_KEPT:]
         self._begin += len(self._chunk) - len(kept)
-        self._chunk, self._at = kept + bytes(chunk) if kept else chunk, len(kept)
-        self._hasher.update(chunk)
+        begin = _KEPT - len(kept)
+        buffer[begin:_KEPT] = kept
+        self._chunk, self._at = buffer[begin : _KEPT + size], len(kept)
+        self._hasher.update(buffer[_KEPT : _KEPT + size])
         if self._begin + len(self._chunk) > self._limit:
             raise InvalidInput(f"The archive unpacks to more than {self._limit >> 20} MiB", remedy=MORE_ROOM)
         return True
@@ -127,16 +137,16 @@ class _Hasher:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._queue: queue.Queue[bytes | memoryview] = queue.Queue(maxsize=_BEHIND)
+        self._queue: queue.Queue[memoryview] = queue.Queue(maxsize=_BEHIND)
         self._is_over = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def update(self, chunk: bytes | memoryview) -> None:
+    def update(self, chunk: memoryview) -> None:
         self._queue.put(chunk)
 
     def finish(self) -> Digest:
-        self._queue.put(b"")
+        self._queue.put(memoryview(b""))
         self._thread.join()
         return Digest("sha256", self._hash.hexdigest())
 
@@ -148,9 +158,8 @@ class _Hasher:
 
     def _work(self) -> None:
         while chunk := self._queue.get():
-            for begin in range(0, len(chunk), _CHUNK):
-                if not self._is_over:
-                    self._hash.update(memoryview(chunk)[begin : begin + _CHUNK])
+            if not self._is_over:
+                self._hash.update(chunk)
 
 
 @contextlib.contextmanager
@@ -160,7 +169,7 @@ def open_plain(file: Path, *, limit: int) -> Iterator[PlainStream]:
         raw = stack.enter_context(file.open("rb", buffering=0))
         kind = _compression(raw.read(512))
         raw.seek(0)
-        read = stack.enter_context(_decompressed(kind, raw.fileno())) if kind else _mapped(raw.fileno())
+        read = stack.enter_context(_decompressed(kind, raw.fileno())) if kind else partial(_read_into, raw.fileno())
         yield stack.enter_context(contextlib.closing(PlainStream(read, limit)))
 
 
@@ -170,12 +179,8 @@ def _compression(start: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
 
 
-def _mapped(descriptor: int) -> _Read:
-    """Return what gives the whole file at once, without copying it."""
-    if os.fstat(descriptor).st_size == 0:
-        return lambda size: b""
-    chunks = [memoryview(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))]
-    return lambda size: chunks.pop() if chunks else b""
+def _read_into(descriptor: int, buffer: memoryview) -> int:
+    return os.readv(descriptor, [buffer])
 
 
 @contextlib.contextmanager
@@ -185,15 +190,15 @@ def _decompressed(kind: str, descriptor: int) -> Iterator[_Read]:
     assert program.stdout is not None and program.stderr is not None
     output = program.stdout.fileno()
     with contextlib.suppress(OSError):  # a user's pipes have a limit together
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _CHUNK)
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def read(size: int) -> bytes:
-        chunk = os.read(output, size)
-        if not chunk and program.wait() not in (0, _GZIP_WARNING if kind == "gzip" else 0):
+    def read(buffer: memoryview) -> int:
+        size = _read_into(output, buffer)
+        if not size and program.wait() not in (0, _GZIP_WARNING if kind == "gzip" else 0):
             assert program.stderr is not None
             said = program.stderr.read(4096).decode(errors="replace").strip().splitlines()
             raise InvalidInput(f"The archive is damaged: {said[-1].strip() if said else kind}")
-        return chunk
+        return size
 
     try:
         yield read

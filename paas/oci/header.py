@@ -8,13 +8,17 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar, "Basic Tar Forma
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from typing import Self, TypeVar
 
 from paas.errors import InvalidInput
+from paas.oci.compression import PlainStream
 
 _Member = TypeVar("_Member", bound=tarfile.TarInfo)
 _BLOCK = 512
 _PLAIN_TYPES = frozenset({b"0", b"1", b"2", b"5", b"L", b"K", b"x", b"g"})
+#: Of these, nothing belongs to the member but this one header.
+_WHOLE_TYPES = frozenset({b"0", b"1", b"2", b"5"})
 #: tarfile reads these headers into memory as a whole.
 _READ_AS_A_WHOLE = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
@@ -39,23 +43,53 @@ class Header(tarfile.TarInfo):
         return member
 
 
+def read_members(tar: tarfile.TarFile, plain: PlainStream) -> Iterator[tarfile.TarInfo]:
+    """Yield an archive's members as they come. What is plain is read here, everything else, and the end, by tarfile."""
+    while True:
+        plain.begin_member()
+        member = _next_plain(tar, plain) or tar.next()
+        tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
+        if member is None:
+            return
+        yield member
+
+
+def _next_plain(tar: tarfile.TarFile, plain: PlainStream) -> tarfile.TarInfo | None:
+    """Return the next member if its header is plain, and stand behind it as tarfile would; else stand before it."""
+    if tar.pax_headers or tar.firstmember is not None:  # type: ignore[attr-defined]
+        return None
+    position: int = tar.offset
+    plain.seek(position)
+    buf = plain.read(_BLOCK)
+    member = _read_plain(tarfile.TarInfo, buf, "utf-8", "surrogateescape") if buf[156:157] in _WHOLE_TYPES else None
+    if member is None:
+        plain.seek(position)
+        return None
+    member.offset, member.offset_data = position, position + _BLOCK
+    content = (member.size + _BLOCK - 1) // _BLOCK * _BLOCK if member.type == tarfile.REGTYPE else 0
+    tar.offset = position + _BLOCK + content
+    return member
+
+
 def _read_plain(kind: type[_Member], buf: bytes | bytearray, encoding: str, errors: str) -> _Member | None:
     """Return the member, None when it is not as plain as most are."""
     if len(buf) != _BLOCK or buf[257:262] != b"ustar" or buf[156:157] not in _PLAIN_TYPES or buf[345]:
         return None
+    if (buf[107] | buf[115] | buf[123] | buf[135] | buf[147]) & ~0x20:
+        return None  # numbers that fill their field to its end
     try:
-        checksum, mode, uid, gid, size, mtime = (
-            int(buf[begin:end].strip(b" \0") or b"0", 8)
-            for begin, end in ((148, 156), (100, 108), (108, 116), (116, 124), (124, 136), (136, 148))
-        )
+        checksum = int(buf[148:154], 8)
+        mode, uid, gid = int(buf[100:107], 8), int(buf[108:115], 8), int(buf[116:123], 8)
+        size, mtime = int(buf[124:135], 8), int(buf[136:147], 8)
     except ValueError:
         return None
-    if sum(buf) - sum(buf[148:156]) + _SPACES != checksum:
+    if sum(buf.rstrip(b"\0")) - sum(buf[148:156]) + _SPACES != checksum or size < 0:
         return None
     member = kind(buf[:100].partition(b"\0")[0].decode(encoding, errors))
     member.type = bytes(buf[156:157])
     member.mode, member.uid, member.gid, member.size, member.mtime, member.chksum = mode, uid, gid, size, mtime, checksum
-    member.linkname = buf[157:257].partition(b"\0")[0].decode(encoding, errors)
+    if buf[157]:
+        member.linkname = buf[157:257].partition(b"\0")[0].decode(encoding, errors)
     if member.type == tarfile.DIRTYPE:
         member.name = member.name.rstrip("/")
     return member

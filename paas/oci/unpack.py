@@ -20,7 +20,7 @@ from typing import IO, cast
 from paas.errors import InvalidInput, PaasError
 from paas.host.files import disk_problem, remove_tree
 from paas.oci.compression import MORE_ROOM, PlainStream, open_plain
-from paas.oci.header import Header
+from paas.oci.header import Header, read_members
 from paas.oci.layer import (
     OPAQUE_MARKER,
     OPAQUE_XATTR,
@@ -57,10 +57,8 @@ def unpack_layer(
             with tarfile.open(
                 fileobj=cast(IO[bytes], plain), mode="r:", tarinfo=Header, errors="surrogateescape"
             ) as tar:
-                while (member := tar.next()) is not None:
+                for member in read_members(tar, plain):
                     unpacker.add(tar, member)
-                    plain.begin_member()
-                    tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
             unpacker.finish()
             return Unpacked(diff_id=plain.finish(), files=unpacker.files, size=unpacker.bytes)
         except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
@@ -101,7 +99,7 @@ class _Unpacker:
                 self._white_out(self._directory(parts[:-1]), parts[-1], target)
                 return
         path = f"{self._directory(parts[:-1])}/{parts[-1]}"
-        if member.isreg():
+        if member.type == tarfile.REGTYPE or member.isreg():
             self._make_file(path, tar, member)
             return
         make = self._maker(member)

@@ -255,3 +255,26 @@ def test_a_file_that_would_read_as_a_whiteout_is_not_packed(tmp_path: Path) -> N
     (tmp_path / ".wh.file").touch()
     with pytest.raises(HostProblem, match=r"\.wh\."):
         pack_layer(tmp_path, io.BytesIO())
+
+
+@pytest.mark.parametrize("program", ["cat", "gzip"])
+def test_members_of_every_kind_come_whole_wherever_a_chunk_ends(program: str, tmp_path: Path) -> None:
+    tree, archive, out = tmp_path / "tree", tmp_path / "layer.tar", tmp_path / "out"
+    out.mkdir()
+    for number in range(600):
+        file = tree / f"d{number % 7}" / (f"{number}-" + "n" * (110 if number % 5 == 0 else 10))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(f"{number} ".encode() * (number * 7 % 900))
+        os.utime(file, ns=(number, number))
+        if number % 3 == 0:
+            file.with_name(f"link-{number}").symlink_to(file.name)
+        if number % 11 == 0:
+            os.link(file, file.with_name(f"name-{number}"))
+    subprocess.run(f"tar -c --format=posix -C {tree} . | {program} > {archive}", shell=True, check=True)
+    unpacked = unpack_layer(archive, out)
+    assert subprocess.run(["diff", "-r", "--no-dereference", tree, out], capture_output=True, text=True).stdout == ""
+    found = [(entry.relative_to(tree), entry.lstat()) for entry in sorted(tree.rglob("*"))]
+    assert unpacked.files == len(found) + 1
+    for name, before in found:
+        after = (out / name).lstat()
+        assert (name, after.st_mode, after.st_nlink, after.st_size) == (name, before.st_mode, before.st_nlink, before.st_size)
