@@ -20,6 +20,7 @@ from types import FrameType
 
 from paas.context import Context
 from paas.deploy.queue import release_turn, say_waiting
+from paas.deploy.record import deploy_log, failure_lines
 from paas.errors import Conflict, PaasError
 from paas.host.files import LockHolder, flock, held_by, lock_holder
 
@@ -54,8 +55,9 @@ def waiting(ctx: Context, app: str) -> tuple[LockHolder, ...]:
 
 
 @contextlib.contextmanager
-def push_turn(ctx: Context, app: str, what: str, *, newest_wins: bool) -> Iterator[None]:
+def push_turn(ctx: Context, app: str, what: str, *, revision: str, newest_wins: bool) -> Iterator[None]:
     """Stand in line, then hold the app's turn. Raises Conflict when a newer push takes this one's place meanwhile."""
+    since = ctx.now()
     who = f"{what} by {ctx.identity.name}"
     folder = ctx.paths.app_queue(app)
     ticket: Ticket | None = None
@@ -68,13 +70,27 @@ def push_turn(ctx: Context, app: str, what: str, *, newest_wins: bool) -> Iterat
                 _come_forward(folder, ticket)
         except Overtaken:
             by = _overtaker(ticket)
-            with contextlib.suppress(PaasError):
-                ctx.state.events.record(app, ctx.identity.name, what, f"superseded by {by}", ctx.now())
-            raise Conflict(
+            error = Conflict(
                 f"Superseded: {by} came while this push waited, and takes its place",
                 remedy=f"push again if yours is the newer one; to have every push deployed: paas builds:set {app} queue all",
-            ) from None
+            )
+            with contextlib.suppress(PaasError):
+                _note_superseded(ctx, app, what, revision, by=by, since=since, error=error)
+            raise error from None
         yield
+
+
+def _note_superseded(
+    ctx: Context, app: str, what: str, revision: str, *, by: str, since: float, error: Conflict
+) -> None:
+    with ctx.state.transaction():
+        build = ctx.state.builds.note_superseded(
+            app, ctx.identity.name, what, revision, by=by, since=since, now=ctx.now()
+        )
+        ctx.state.events.record(app, ctx.identity.name, what, f"superseded by {by}", ctx.now())
+    with deploy_log(ctx.output, ctx.paths.build_log(build.id)) as log:
+        for line in failure_lines(error):
+            log(line)
 
 
 def _overtaker(ticket: Ticket | None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import build, release, rollout
@@ -20,7 +19,7 @@ from paas.errors import CommandFailed, Conflict, HostProblem, InvalidInput
 from paas.host import git
 from paas.host.files import remove_tree
 from paas.model.app import App
-from paas.model.release import Build, BuildKind, Release, config_diff
+from paas.model.release import Build, BuildKind, BuildStatus, Release, config_diff
 from paas.model.source import RefUpdate, Source
 
 #: Branches that become the deploy branch when they are pushed first (Dokku: the first pushed branch).
@@ -38,7 +37,7 @@ def receive(ctx: Context, app_name: str, updates: Sequence[RefUpdate]) -> RefUpd
         _explain_no_deploy(ctx, app, updates)
         return None
     refuse_locked(app)
-    with push_turn(ctx, app.name, "git push", newest_wins=newest_wins(ctx, app.name)):
+    with push_turn(ctx, app.name, "git push", revision=update.new, newest_wins=newest_wins(ctx, app.name)):
         app = ctx.state.apps.get(app_name)
         refuse_locked(app)
         _deploy_update(ctx, app, update)
@@ -49,7 +48,7 @@ def _deploy_update(ctx: Context, app: App, update: RefUpdate) -> None:
     repo = ctx.paths.repo(app.name)
     with ctx.output.timed("look at the branch"):
         present = git.resolve(repo, update.ref)
-        _refuse_overtaken(repo, update, present)
+        _refuse_overtaken(ctx, app, update, present)
 
     def move_branch() -> None:
         try:
@@ -138,14 +137,23 @@ def deploying_update(app: App, updates: Sequence[RefUpdate]) -> RefUpdate | None
     return chosen
 
 
-def _refuse_overtaken(repo: Path, update: RefUpdate, present: str) -> None:
-    """Raise Conflict when another push moved the branch meanwhile, unless this one builds on what is there now."""
-    seen = "" if update.is_create else update.old
-    if present != seen and not git.contains(repo, update.new, present):
-        raise Conflict(
-            f"{update.branch} was pushed by somebody else while this push waited",
-            remedy="look at it with git fetch, then push again",
-        )
+def _refuse_overtaken(ctx: Context, app: App, update: RefUpdate, present: str) -> None:
+    """Raise Conflict when somebody else's push moved the branch meanwhile and this one would undo it without knowing.
+
+    It knows when it builds on what is there now, and when it was forced past what its sender saw. What the sender himself
+    pushed before he may take back: a commit that was amended while its first version was being deployed.
+    """
+    repo, seen = ctx.paths.repo(app.name), "" if update.is_create else update.old
+    if present == seen or git.contains(repo, update.new, present):
+        return
+    live = (build for build in ctx.state.builds.list(app.name) if build.status is BuildStatus.SUCCEEDED)
+    pushed_by = next((build.actor for build in live if build.revision == present), "")
+    if pushed_by == ctx.identity.name or not git.contains(repo, update.new, seen):
+        return
+    raise Conflict(
+        f"{update.branch} was pushed by {pushed_by or 'somebody else'} while this push waited, which it does not contain",
+        remedy="look at it with git fetch, then push again",
+    )
 
 
 def _explain_no_deploy(ctx: Context, app: App, updates: Sequence[RefUpdate]) -> None:

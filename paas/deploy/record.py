@@ -93,6 +93,8 @@ def failure_lines(exc: BaseException) -> tuple[str, ...]:
 def _cancelled(ctx: Context, app: App, build: Build, exc: BaseException) -> Cancelled | None:
     """Return the error to show when somebody wanted the deploy to end, else None: whatever broke then broke because of it."""
     with contextlib.suppress(PaasError):
+        if isinstance(exc, KeyboardInterrupt) and not exc.args and not ctx.state.builds.get(build.id).canceled_by:
+            ctx.state.builds.ask_to_cancel(build.id, ctx.identity.name)  # Ctrl-C, or he hung up and wanted it to end then
         build = ctx.state.builds.get(build.id)
     if build.status is not BuildStatus.RUNNING or not (build.canceled_by or isinstance(exc, KeyboardInterrupt)):
         return None

@@ -28,6 +28,7 @@ class BuildStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "canceled"
+    SUPERSEDED = "superseded"  # a newer push took its place while it waited
     ABANDONED = "abandoned"
 
 

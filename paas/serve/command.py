@@ -11,6 +11,7 @@ import sys
 import termios
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import NoReturn, TextIO
 
 from paas.cli.client import CALLER_PREFIX, FORWARDED, FORWARDED_PREFIX
@@ -54,9 +55,14 @@ def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int
 def _take_signals(request: Request) -> None:
     """End like Ctrl-C on every request to end, so that whatever the command has begun is undone."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN if request.survives_hangup else signal.default_int_handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """Raise what Ctrl-C raises, but told from it: the server ends, or somebody kills, and not the user himself."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _take_terminal() -> None:

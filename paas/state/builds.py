@@ -31,6 +31,13 @@ class Builds:
             )
         return self.get(build_id)
 
+    def note_superseded(self, app: str, actor: str, cause: str, revision: str, *, by: str, since: float, now: float) -> Build:
+        """Record a deploy that never began, as another took its place while it waited."""
+        with self._db.transaction():
+            build = self.start(app, actor, cause, revision, since)
+            self.ask_to_cancel(build.id, by)
+            return self.finish(build.id, BuildStatus.SUPERSEDED, now)
+
     def note_image(self, build_id: int, result: BuildResult) -> Build:
         """Record what a build made; the deploy goes on with it."""
         self._db.change(

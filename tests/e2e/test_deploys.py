@@ -17,6 +17,7 @@ pytestmark = pytest.mark.e2e
 
 #: A build that ends only when it is ended.
 SLOW = "FROM paas/stack:debian-12\nRUN echo building {stamp} && exec sleep 3600.{stamp}\n"
+PATIENT = "FROM paas/stack:debian-12\nCOPY . /app\nWORKDIR /app\nRUN sleep 2\nEXPOSE 5000\n"
 #: Tells the builds of these tests from each other, and from those of another run.
 STAMPS = itertools.count(os.getpid() * 100)
 
@@ -98,6 +99,9 @@ def test_the_newest_of_several_pushes_that_wait_wins_and_a_lock_stops_all(instan
     assert second.returncode != 0
     assert "Waiting: " in told and "is busy with git push by tester since" in told
     assert "Superseded: git push by tester came while this push waited" in told
+    (superseded,) = json.loads(instance.ssh("builds:list", app_name, "--status", "superseded", "--format", "json").stdout)
+    assert (superseded["actor"], superseded["canceled-by"]) == ("tester", "git push by tester")
+    assert "Superseded: " in instance.ssh("builds:output", app_name, str(superseded["number"])).expect().stdout
     instance.ssh("builds:cancel", app_name).expect()
     assert first.wait(60) != 0
     third.communicate(timeout=120)
@@ -116,6 +120,20 @@ def test_the_newest_of_several_pushes_that_wait_wins_and_a_lock_stops_all(instan
     assert instance.ssh("apps:locked", app_name).code == 1
     instance.ssh("config:set", app_name, "A=b").expect()
     assert instance.get(f"{app_name}.localhost", "/env/A").text == "b"
+
+
+def test_a_commit_that_is_amended_while_it_is_deployed_is_served_in_its_place(instance: Instance, app_name: str) -> None:
+    repository = instance.repository(app("first"))
+    repository.push(app_name).expect()
+    repository.commit(app("hasty", Dockerfile=PATIENT, Procfile="web: python3 server.py\n"))
+    hasty = pushing(repository, app_name)
+    wait_until("it is built", lambda: "RUN sleep" in instance.ssh("builds:output", app_name).stdout, timeout_s=90)
+    repository.write({"server.py": app("amended")["server.py"]})
+    repository.git("commit", "-q", "-a", "--amend", "-m", "a better change").expect()
+    repository.push(app_name).expect()
+    assert hasty.wait(60) == 0
+    assert statuses(instance, app_name)[:2] == ["succeeded", "succeeded"]
+    assert instance.get(f"{app_name}.localhost").text == "amended"
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +165,7 @@ def test_hanging_up_does_not_stop_a_deploy_unless_asked(
     wait_until("it is built", lambda: is_building(instance, app_name, stamp), timeout_s=90)
     hang_up(push)
     wait_until("it has ended", lambda: statuses(instance, app_name)[0] == "canceled", timeout_s=90)
+    assert deploys(instance, app_name)[0]["canceled-by"] == "tester"
     assert instance.get(f"{app_name}.localhost").text == "left alone"
     assert repository.git("ls-remote", repository.remote(app_name), "master").stdout.split()[0] == revision
 

@@ -53,7 +53,8 @@ def push(ctx: Context, tmp_path) -> Callable[..., Push]:
                 own = replace(ctx, identity=Identity(name=name, is_admin=False))
                 try:
                     is_push = command == "git push"
-                    turn = push_turn(own, "shop", command, newest_wins=newest_wins) if is_push else app_turn(own, "shop", command)
+                    in_line = push_turn(own, "shop", command, revision="c0ffee", newest_wins=newest_wins)
+                    turn = in_line if is_push else app_turn(own, "shop", command)
                     with turn:
                         with order.open("a") as stream:
                             stream.write(name + "\n")
@@ -86,6 +87,9 @@ def test_the_newest_of_several_that_wait_takes_the_place_of_the_others(ctx, push
     third.let_go()
     assert (first.ended(), third.ended()) == ("deployed", "deployed")
     assert push.order() == ["alice", "carol"]
+    (build,) = ctx.state.builds.list("shop")
+    assert (build.status, build.actor, build.revision, build.canceled_by) == ("superseded", "bob", "c0ffee", "git push by carol")
+    assert "Superseded: git push by carol" in ctx.paths.build_log(build.id).read_text()
     assert ("bob", "superseded by git push by carol") in [(e.actor, e.detail) for e in ctx.state.events.list("shop")]
 
 

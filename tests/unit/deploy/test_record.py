@@ -83,16 +83,22 @@ def test_a_deploy_that_ends_between_two_steps_leaves_no_release_pending(ctx, tre
     assert [release.status for release in ctx.state.releases.list("shop")] == [ReleaseStatus.FAILED]
 
 
-def test_an_interrupted_deploy_is_one(ctx, tree, monkeypatch):
+@pytest.mark.parametrize(
+    ("interruption", "said", "by"),
+    [(KeyboardInterrupt(), "was canceled by alice", "alice"), (KeyboardInterrupt("SIGTERM"), "was interrupted", "")],
+)
+def test_an_interrupted_deploy_is_one(ctx, tree, monkeypatch, interruption, said, by):
+    """Ctrl-C and a hang-up are the user's own; SIGTERM may be the end of the server."""
     apps.create(ctx, "shop")
 
     def interrupt(*_arguments, **_options):
-        raise KeyboardInterrupt
+        raise interruption
 
     monkeypatch.setattr(rollout, "switch_to", interrupt)
-    with pytest.raises(Cancelled, match="The deploy of shop was interrupted"):
+    with pytest.raises(Cancelled, match=f"The deploy of shop {said}"):
         deploy(ctx, tree)
-    assert ctx.state.builds.list("shop")[0].status is BuildStatus.CANCELLED
+    build = ctx.state.builds.list("shop")[0]
+    assert (build.status, build.canceled_by) == (BuildStatus.CANCELLED, by)
 
 
 def test_what_comes_when_the_release_is_live_does_not_make_it_a_failure(ctx, tree, monkeypatch):

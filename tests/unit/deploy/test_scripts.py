@@ -91,7 +91,7 @@ def test_a_config_change_runs_them_on_the_image_as_built_and_a_rollback_runs_onl
         (3, TaskFailed, "exited with status 3"),
         (CommandFailed(["x"], -9), TaskFailed, "did not end within 3600 s"),
         (HostProblem("no network"), HostProblem, "no network"),
-        (KeyboardInterrupt(), Cancelled, "The deploy of shop was interrupted"),
+        (KeyboardInterrupt(), Cancelled, "The deploy of shop was canceled by alice"),
     ],
 )
 def test_a_failure_before_the_switch_leaves_everything_as_it_was(ctx, tree, task, does, error, said):
