@@ -172,6 +172,17 @@ class Engine(Protocol):
         """Run one more process in it; return its exit code. With a terminal, stdio.stdin must be one: it is put in raw
         mode and its size followed (SIGWINCH)."""
 
+    def copy_in(self, container: str, source: str | int, destination: str, *, follows_link: bool = False,
+                keeps_owners: bool = False) -> int:
+        """Copy a path of this machine, or what the tar on a descriptor holds, to a path in it, as `docker cp` does.
+
+        Returns the bytes. Links in it lead nowhere else. Raises InvalidInput when the two do not fit together.
+        """
+
+    def copy_out(self, container: str, source: str, destination: str | int, *, follows_link: bool = False,
+                 keeps_owners: bool = False) -> int:
+        """Copy a path in it to one of this machine, or as a tar to a descriptor; else like `copy_in`."""
+
     def try_command(self, container: str, argv: Sequence[str], *, timeout_s: float) -> tuple[int | None, str]:
         """Run one more process in it without input; return its exit code and what it wrote first (some kilobytes). After the
         timeout it is killed, and the code None."""

@@ -18,12 +18,12 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
-_MOVE_MOUNT_F_EMPTY_PATH = 0x4
-_MOUNT_ATTR_IDMAP = 0x0010_0000
-_MS_BIND, _MS_PRIVATE = 1 << 12, 1 << 18
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS = 0x4, 0x10
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_IDMAP = 1, 0x0010_0000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _RESOLVE_IN_ROOT = 0x10
-_CLONE_FS, _CLONE_NEWNET = 0x200, 0x4000_0000
+_CLONE_FS, _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x200, 0x2_0000, 0x1000_0000, 0x4000_0000
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 
 
@@ -51,21 +51,25 @@ def unmount(target: Path) -> bool:
     raise OSError(number, f"unmount {target}: {os.strerror(number)}")
 
 
-def attach_mapped_clone(source: Path, target: Path, user_namespace: int) -> None:
+def attach_mapped_clone(
+    source: Path, target: Path, user_namespace: int, *, is_read_only: bool = False, is_mapped: bool = True
+) -> None:
     """Bind `source` to `target` so that ids on disk appear shifted by the mapping of a user namespace (a descriptor)."""
+    moving = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS  # for a target like /proc/self/fd/7
     tree = _check(
         _LIBC.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC),
         f"clone the mount of {source}",
     )
     try:
         # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
-        attributes = struct.pack("=QQQQ", _MOUNT_ATTR_IDMAP, 0, _MS_PRIVATE, user_namespace)
+        wanted = (_MOUNT_ATTR_IDMAP if is_mapped else 0) | (_MOUNT_ATTR_RDONLY if is_read_only else 0)
+        attributes = struct.pack("=QQQQ", wanted, 0, _MS_PRIVATE, user_namespace if is_mapped else 0)
         _check(
             _LIBC.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, ctypes.c_size_t(len(attributes))),
             f"map the ids of {source}",
         )
         _check(
-            _LIBC.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
+            _LIBC.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), moving),
             f"attach {source} to {target}",
         )
     finally:
@@ -83,6 +87,25 @@ def open_in_root(root: Path, path: str, flags: int = os.O_RDONLY) -> int:
         )
     finally:
         os.close(directory)
+
+
+def join_mounts(namespace: int) -> None:
+    """Move this process for good to a mount namespace (a descriptor), and to its root. Raises OSError."""
+    _check(_LIBC.setns(namespace, _CLONE_NEWNS), "enter a mount namespace")
+
+
+def join_users(namespace: int) -> None:
+    """Become root in a user namespace (a descriptor) for good; for processes of one thread only. Raises OSError."""
+    _check(_LIBC.setns(namespace, _CLONE_NEWUSER), "enter a user namespace")
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def leave_mounts() -> None:
+    """Give this process mounts of its own: what it mounts from here on nobody else sees. Raises OSError."""
+    _check(_LIBC.unshare(_CLONE_NEWNS), "get mounts of its own")
+    private = ctypes.c_ulong(_MS_REC | _MS_PRIVATE)
+    _check(_LIBC.mount(None, b"/", None, private, None), "make mounts private")
 
 
 def call_in_network(namespace: int, work: Callable[[], None]) -> None:

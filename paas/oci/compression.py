@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from paas.errors import InvalidInput
 from paas.host.run import PIPE, spawn
@@ -171,6 +172,38 @@ def open_plain(file: Path, *, limit: int) -> Iterator[PlainStream]:
         raw.seek(0)
         read = stack.enter_context(_decompressed(kind, raw.fileno())) if kind else partial(_read_into, raw.fileno())
         yield stack.enter_context(contextlib.closing(PlainStream(read, limit)))
+
+
+@contextlib.contextmanager
+def read_plain(descriptor: int, *, limit: int) -> Iterator[PlainStream]:
+    """Read what comes from a pipe or file that is not compressed. Raises InvalidInput for more than `limit` bytes."""
+    with contextlib.closing(PlainStream(partial(_read_into, descriptor), limit)) as plain:
+        yield plain
+
+
+@contextlib.contextmanager
+def plain_pipe(start: bytes) -> Iterator[tuple[int, BinaryIO]]:
+    """Give the two ends of a pipe: what is written, and begins with `start`, comes out uncompressed. The caller closes both.
+
+    Raises InvalidInput afterwards when it was damaged.
+    """
+    kind = _compression(start)
+    if not kind:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        with open(writing, "wb") as stream:
+            yield reading, stream
+        return
+    program = spawn(_PROGRAMS[kind], stdin=PIPE, stdout=PIPE)
+    assert program.stdin is not None and program.stdout is not None
+    try:
+        yield os.dup(program.stdout.fileno()), cast(BinaryIO, program.stdin)
+        program.stdout.close()
+        if program.wait() not in (0, _GZIP_WARNING if kind == "gzip" else 0):
+            raise InvalidInput("The archive is damaged")
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
 
 
 def _compression(start: bytes) -> str:

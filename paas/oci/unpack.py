@@ -50,30 +50,50 @@ def unpack_layer(
     A directory that the tar implies but does not hold gets its mode and owner from the same one in `lowers` (topmost first).
     Without `has_whiteouts` names that begin with .wh. are files like others: the tar is no layer.
     """
-    with open_plain(archive, limit=limits.max_bytes + limits.max_files * _HEADER_BYTES) as plain:
-        unpacker = _Unpacker(diff, plain, lowers, limits, before, has_whiteouts)
-        try:
-            # errors: file names are bytes; what is not UTF-8 goes through unchanged
-            with tarfile.open(
-                fileobj=cast(IO[bytes], plain), mode="r:", tarinfo=Header, errors="surrogateescape"
-            ) as tar:
-                for member in read_members(tar, plain):
-                    unpacker.add(tar, member)
-            unpacker.finish()
-            return Unpacked(diff_id=plain.finish(), files=unpacker.files, size=unpacker.bytes)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
-            raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
-        except OSError as exc:
-            raise _problem(exc, diff) from exc
+    with open_plain(archive, limit=bytes_of_tar(limits)) as plain:
+        return unpack_members(plain, Unpacker(diff, plain, lowers, limits, before, has_whiteouts))
 
 
-class _Unpacker:
+def bytes_of_tar(limits: UnpackLimits) -> int:
+    """Return how long a plain tar may be that holds so much."""
+    return limits.max_bytes + limits.max_files * _HEADER_BYTES
+
+
+def unpack_members(plain: PlainStream, unpacker: Unpacker, below: str = "") -> Unpacked:
+    """Let the unpacker put every member in its place, below that directory. Raises InvalidInput, HostProblem."""
+    try:
+        # errors: file names are bytes; what is not UTF-8 goes through unchanged
+        with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r:", tarinfo=Header, errors="surrogateescape") as tar:
+            for member in read_members(tar, plain):
+                if below and not _put_below(below, member):
+                    continue
+                unpacker.add(tar, member)
+        unpacker.finish()
+        return Unpacked(diff_id=plain.finish(), files=unpacker.files, size=unpacker.bytes)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
+        raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
+    except OSError as exc:
+        raise _problem(exc, unpacker.root) from exc
+
+
+def _put_below(below: str, member: tarfile.TarInfo) -> bool:
+    """Rename a member; say whether it is one: the directory itself stays as it is."""
+    has_name = bool(parse_member_name(member.name))
+    member.name = f"{below}/{member.name}"
+    if member.islnk():
+        member.linkname = f"{below}/{member.linkname}"
+    return has_name
+
+
+class Unpacker:
     """One tar on its way into one directory. All paths are below `_root`."""
 
     def __init__(
-        self, diff: Path, plain: PlainStream, lowers: Sequence[Path], limits: UnpackLimits, before: Unpacked, has_whiteouts: bool
-    ) -> None:
-        self._root = str(diff)
+        self, diff: Path, plain: PlainStream, lowers: Sequence[Path], limits: UnpackLimits, before: Unpacked,
+        has_whiteouts: bool, *, keeps_kinds: bool = False,
+    ) -> None:  # fmt: skip
+        self.root, self._root = diff, str(diff)
+        self._keeps_kinds = keeps_kinds
         self._plain = plain
         self._lowers = tuple(str(lower) for lower in lowers)
         self._limits = limits
@@ -197,6 +217,8 @@ class _Unpacker:
             found = os.lstat(path)
         except FileNotFoundError:
             return False
+        if self._keeps_kinds and stat.S_ISDIR(found.st_mode) != member.isdir():
+            raise InvalidInput(f"'{path}' is a directory in one place and none in the other", remedy="remove it first")
         if stat.S_ISDIR(found.st_mode):
             if member.isdir():
                 return False

@@ -33,7 +33,7 @@ PROMISED = {
     "url": ("",), "urls": ("",), "version": ("",), "events": ("",), "help": ("",), "doctor": ("",), "serve": ("",),
     "container": (
         "run", "create", "ps", "start", "stop", "restart", "kill", "rm", "wait", "rename", "update", "logs", "exec", "attach",
-        "commit", "port", "inspect", "stats", "top", "volumes", "volume-create", "volume-rm",
+        "cp", "commit", "port", "inspect", "stats", "top", "volumes", "volume-create", "volume-rm",
     ),
     "image": ("list", "build", "tag", "rm", "import", "inspect", "history", "prune", "load", "save", "pull", "push"),
     "registry": ("login", "logout", "report", "set"),

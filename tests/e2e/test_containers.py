@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +66,30 @@ def test_a_container_of_ones_own(clean: Instance) -> None:
     paas("container:rm", "two").expect()
     paas("container:volume-rm", "data").expect()
     assert paas("container:volumes").expect().stdout.split() == ["VOLUME", "CONTAINERS"]
+
+
+def test_files_go_in_and_come_out(clean: Instance, tmp_path: Path) -> None:
+    paas = clean.paas
+    site, out = tmp_path / "site", tmp_path / "out"
+    site.mkdir()
+    (site / "index.html").write_text("hello")
+    os.chown(site / "index.html", 33, 33)
+    paas("container:run", "-d", "--name", "box", "--stop-timeout", "0", IMAGE, "sleep", "600").expect()
+    assert paas("container:cp", str(site), "box:/srv").expect().stdout == "Copied 5 B to box:/srv\n"
+    paas("container:cp", "-a", "-q", f"{site}/.", "box:srv/kept").expect()
+    look = ("container:exec", "box", "stat", "-c", "%n %U", "/srv/site/index.html", "/srv/kept/index.html")
+    assert paas(*look).expect().stdout == "/srv/site/index.html root\n/srv/kept/index.html www-data\n"
+    tar = subprocess.run(["tar", "-cz", "-C", site, "."], check=True, capture_output=True).stdout.decode(errors="surrogateescape")
+    paas("container:cp", "-", "box:/opt", stdin=tar).expect()
+    paas("container:stop", "box").expect()
+    paas("container:cp", "box:/opt/index.html", str(out)).expect()
+    assert out.read_text() == "hello" and out.stat().st_uid == 0
+    listed = subprocess.run(["tar", "-t"], input=paas("container:cp", "box:/opt", "-").expect().stdout, text=True,
+                            capture_output=True, check=True).stdout
+    assert listed == "opt/\nopt/index.html\n"
+    refused = ((("box:/opt", "other:/opt"), "between"), (("here", "there"), "Neither"), (("box:/no", "."), "no '/no'"))
+    for words, problem in refused:
+        assert problem in paas("container:cp", *words).expect(1).stderr
 
 
 @pytest.mark.parametrize(

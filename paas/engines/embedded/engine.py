@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from paas.engines import BuildStep, CommittedRun, InnerProcess, LogLine, Stdio, StepResult, Usage
-from paas.engines.embedded import cgroups, changing, checking, committing, repair
+from paas.engines.embedded import cgroups, changing, checking, committing, copying, repair
 from paas.engines.embedded.attach import attached
 from paas.engines.embedded.executing import MAX_OUTPUT_BYTES, Execution, execute, execute_quietly
 from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
@@ -176,6 +176,24 @@ class EmbeddedEngine:
         """Run one more process in it; return its exit code."""
         execution = Execution(argv=tuple(argv), env=env or {}, user=user, workdir=workdir, has_terminal=has_terminal)
         return execute(self._ground, self._running(container), execution, stdio or Stdio())
+
+    def copy_in(
+        self, container: str, source: str | int, destination: str, *, follows_link: bool = False, keeps_owners: bool = False
+    ) -> int:
+        """Copy a path of this machine, or what a tar holds, into it."""
+        record = self._record(container)
+        return copying.copy_in(
+            self._ground, record, source, destination, follows_link=follows_link, keeps_owners=keeps_owners
+        )
+
+    def copy_out(
+        self, container: str, source: str, destination: str | int, *, follows_link: bool = False, keeps_owners: bool = False
+    ) -> int:
+        """Copy a path in it to one of this machine, or to a tar."""
+        record = self._record(container)
+        return copying.copy_out(
+            self._ground, record, source, destination, follows_link=follows_link, keeps_owners=keeps_owners
+        )
 
     def try_command(self, container: str, argv: Sequence[str], *, timeout_s: float) -> tuple[int | None, str]:
         """Run one more process in it without input; return its exit code, None when it was killed, and what it wrote."""
