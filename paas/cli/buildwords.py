@@ -67,21 +67,29 @@ def parse_secrets(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def parse_agents(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, Path]:
-    """Return sockets of SSH agents by id: `default` and `ID` are the caller's own. Raises InvalidInput, NotFound."""
+def parse_agents(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, tuple[Path, ...]]:
+    """Return the socket of an SSH agent or the files of keys by id; `default` and `ID` are the caller's own agent.
+
+    Raises InvalidInput, NotFound.
+    """
     from paas.builders.dockerfile.agent import is_agent
 
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, ...]] = {}
     for word in words:
-        name, _, path = word.partition("=")
-        path = path or caller.get("SSH_AUTH_SOCK", "")
-        if not path:
+        name, _, written = word.partition("=")
+        written = written or caller.get("SSH_AUTH_SOCK", "")
+        if not written:
             raise NotFound(
-                f"There is no SSH agent for --ssh {word}: SSH_AUTH_SOCK is not set", remedy="run: eval $(ssh-agent); ssh-add"
+                f"There is no SSH agent for --ssh {word}: SSH_AUTH_SOCK is not set",
+                remedy=f"run: eval $(ssh-agent); ssh-add, or name a key: --ssh {name}=FILE",
             )
-        if not is_agent(Path(path)):
-            raise NotFound(f"No SSH agent listens at {path}", remedy=f"start one, or name its socket: --ssh {name}=SOCKET")
-        found[name or "default"] = Path(path)
+        paths = tuple(Path(path).expanduser() for path in written.split(","))
+        if not all(path.is_file() for path in paths) and (len(paths) > 1 or not is_agent(paths[0])):
+            raise NotFound(
+                f"No SSH agent listens at {written}, and it is no key",
+                remedy=f"name its socket or keys: --ssh {name}=PATH[,PATH]",
+            )
+        found[name or "default"] = paths
     return found
 
 

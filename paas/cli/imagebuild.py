@@ -56,7 +56,7 @@ class Options:
 @click.option("--build-arg", "arguments", multiple=True, metavar="KEY[=VALUE]", help="without a value, that of the environment")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE")
 @click.option("--secret", "secrets", multiple=True, metavar="id=ID[,src=FILE|,env=VAR]", help="for RUN --mount=type=secret")
-@click.option("--ssh", "agents", multiple=True, metavar="default|ID[=SOCKET]", help="for RUN --mount=type=ssh")
+@click.option("--ssh", "agents", multiple=True, metavar="default|ID[=SOCKET|KEY[,KEY]]", help="for RUN --mount=type=ssh")
 @click.option("--allow", "allowed", multiple=True, type=click.Choice(["network.host"]), help="what RUN may ask for")
 @click.option("--output", "-o", "exports", multiple=True, metavar="type=local|tar|oci|docker,dest=PATH", help="write it there")
 @click.option("--no-cache", is_flag=True, help="run every step again")
@@ -91,14 +91,19 @@ def _build(ctx: Context, options: Options, output: Output) -> Image:
 @contextlib.contextmanager
 def _ordered(ctx: Context, options: Options, output: Output) -> Iterator[BuildOrder]:
     """Give the order that the command line means; the context lives as long as the block."""
+    from paas.builders.dockerfile.agent import own_agent
     from paas.builders.dockerfile.order import BuildOrder
     from paas.builders.dockerfile.received import received_context
     from paas.builders.dockerfile.scratch import scratch_directories
 
     with contextlib.ExitStack() as stack:
         caller = buildwords.caller_environment(os.environ)
-        agents = buildwords.parse_agents(options.agents, caller)
+        asked = buildwords.parse_agents(options.agents, caller)
         scratch = stack.enter_context(scratch_directories(ctx.paths.work, ctx.paths.run / "builds"))
+        agents = {
+            name: stack.enter_context(own_agent(paths, scratch.new_socket())) if paths[0].is_file() else paths[0]
+            for name, paths in asked.items()
+        }
         arguments = buildwords.parse_arguments(options.arguments, caller)
         if "SOURCE_DATE_EPOCH" in caller:
             arguments = {"SOURCE_DATE_EPOCH": caller["SOURCE_DATE_EPOCH"], **arguments}

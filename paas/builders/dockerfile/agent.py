@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from paas.errors import HostProblem, InvalidInput
+from paas.host.run import PIPE, spawn
 
 _PIECE = 64 * 1024
 _MAX_CONNECTIONS = 64
@@ -35,6 +39,42 @@ def lent_agent(agent: Path, path: Path, *, owner: tuple[int, int] = (0, 0), mode
         stack.callback(thread.join)
         stack.callback(os.close, writing)  # first of all: it tells the thread to end
         yield path
+
+
+@contextlib.contextmanager
+def own_agent(keys: Sequence[Path], path: Path) -> Iterator[Path]:
+    """Run an agent with these keys at `path` for as long as the block lasts. Raises InvalidInput for a key it does not take.
+
+    It ends by itself when we are killed: the program that it looks after waits for the end of our pipe.
+    """
+    waiting = ("sh", "-c", "echo $SSH_AGENT_PID; exec cat >/dev/null")
+    with spawn(["ssh-agent", "-a", str(path), *waiting], stdin=PIPE, stdout=PIPE) as program:
+        assert program.stdout is not None
+        said = program.stdout.readline()
+        try:
+            if not said.strip():
+                raise HostProblem("ssh-agent does not start", remedy="apt-get install openssh-client")
+            for key in keys:
+                _add_key(key, path)
+            yield path
+        finally:
+            if said.strip():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(said), signal.SIGTERM)
+
+
+def _add_key(key: Path, agent: Path) -> None:
+    """Give a key by its content: whoever may read it, and asks for this, may use it, whatever its permissions are."""
+    env = {**os.environ, "SSH_AUTH_SOCK": str(agent), "SSH_ASKPASS_REQUIRE": "never"}
+    with key.open("rb") as content, spawn(["ssh-add", "-q", "-"], stdin=content.fileno(), stderr=PIPE, env=env,
+                                          new_session=True) as adding:
+        said = adding.communicate()[1].decode(errors="replace").strip().splitlines()
+        if adding.returncode != 0:
+            reason = said[-1] if said else "ssh-add failed"
+            raise InvalidInput(
+                f"The SSH key {key} cannot be used: {'it has a passphrase' if 'passphrase' in reason else reason}",
+                remedy="a key with a passphrase needs an agent: eval $(ssh-agent); ssh-add; then --ssh default",
+            )
 
 
 def is_agent(path: Path) -> bool:

@@ -12,6 +12,8 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -20,6 +22,7 @@ from paas.builders.dockerfile.copy import CopyError, Source
 from paas.builders.dockerfile.gitsource import check_commit, fetch_commit, find_commit, parse_git_source
 from paas.builders.dockerfile.instructions import Copy
 from paas.builders.dockerfile.tree import Entry, LayeredTree
+from paas.builders.dockerfile.validators import Validator, Validators
 from paas.host.files import disk_problem, require_space
 
 _CHUNK = 1 << 20
@@ -44,7 +47,9 @@ class Remote:
     fetch: Callable[[], Source]
 
 
-def find_remote(copy: Copy, source: str, new_directory: Callable[[], Path], *, agent: Callable[[], Path | None]) -> Remote | None:
+def find_remote(
+    copy: Copy, source: str, new_directory: Callable[[], Path], *, validators: Validators, agent: Callable[[], Path | None]
+) -> Remote | None:
     """Return what is elsewhere by the name `source`, None when it is a path of the context. Raises CopyError."""
     repository = parse_git_source(source)
     if repository is None and not is_url(source):
@@ -52,7 +57,7 @@ def find_remote(copy: Copy, source: str, new_directory: Callable[[], Path], *, a
     if not copy.is_add:
         raise CopyError(f"source can't be {'a URL' if repository is None else 'a git ref'} for COPY")
     if repository is None:
-        return _find_download(copy, source, new_directory)
+        return _find_download(copy, source, new_directory, validators)
     if repository.checksum and copy.checksum not in ("", repository.checksum):
         raise CopyError(f'checksum mismatch "{copy.checksum}" != "{repository.checksum}"')
     repository = replace(
@@ -84,7 +89,7 @@ def check_sources(copy: Copy) -> None:
         raise CopyError("checksum requires HTTP(S) or Git sources")
 
 
-def _find_download(copy: Copy, url: str, new_directory: Callable[[], Path]) -> Remote:
+def _find_download(copy: Copy, url: str, new_directory: Callable[[], Path], validators: Validators) -> Remote:
     name = url_name(url)
     if not name and copy.destination.endswith("/"):
         raise CopyError(f"cannot determine filename for source {url}")
@@ -96,13 +101,23 @@ def _find_download(copy: Copy, url: str, new_directory: Callable[[], Path]) -> R
         entry = Entry(name or "content", str(file), file.lstat())
         return Source(tree=LayeredTree([file.parent]), entry=entry, is_remote=True)
 
-    def fetch() -> Source:
-        download(url, file, checksum=copy.checksum)
+    def fetch(checksum: str) -> Source:
+        try:
+            download(url, file, checksum=checksum)
+        except CopyError:
+            validators.forget(url)  # it may have said that nothing changed where something did
+            raise
         return fetched()
 
     if copy.checksum:
-        return Remote(identity=f"{name} {copy.checksum}", fetch=fetch)
-    return Remote(identity=f"{name} sha256:{download(url, file)}", fetch=fetched)
+        return Remote(identity=f"{name} {copy.checksum}", fetch=partial(fetch, copy.checksum))
+    known = validators.find(url)
+    found = download(url, file, known=known)
+    if found is known:
+        digest = f"sha256:{found.digest}"
+        return Remote(identity=f"{name} {digest}", fetch=partial(fetch, digest))
+    validators.keep(url, found)
+    return Remote(identity=f"{name} sha256:{found.digest}", fetch=fetched)
 
 
 def url_name(url: str) -> str:
@@ -110,8 +125,11 @@ def url_name(url: str) -> str:
     return posixpath.basename(unquote(urlsplit(url).path))
 
 
-def download(url: str, target: Path, *, checksum: str = "") -> str:
-    """Download into `target`, permissions 0600 and the server's date as Docker does; return its sha256. Raises CopyError."""
+def download(url: str, target: Path, *, checksum: str = "", known: Validator | None = None) -> Validator:
+    """Download into `target`, permissions 0600 and the server's date as Docker does; return its digest. Raises CopyError.
+
+    `known` itself is returned, and nothing written, when the server says that the file is still that one.
+    """
     from urllib import request  # heavy, and few Dockerfiles need it
 
     class Redirects(request.HTTPRedirectHandler):
@@ -121,7 +139,7 @@ def download(url: str, target: Path, *, checksum: str = "") -> str:
 
     _refuse_own_host(url, urlsplit(url).hostname or "")
     hasher = hashlib.sha256()
-    asked = request.Request(url, headers={"User-Agent": _AGENT})
+    asked = request.Request(url, headers={"User-Agent": _AGENT, **(known.headers() if known else {})})
     try:
         with request.build_opener(Redirects).open(asked, timeout=_TIMEOUT_S) as answer, target.open("wb") as sink:
             require_space(target.parent, int(answer.headers["Content-Length"] or 0) + _SPARE_BYTES)
@@ -130,15 +148,18 @@ def download(url: str, target: Path, *, checksum: str = "") -> str:
                     require_space(target.parent, _SPARE_BYTES)
                 hasher.update(chunk)
                 _write(sink, chunk, target)
-            modified = answer.headers["Last-Modified"]
+            headers = answer.headers
     except OSError as exc:  # URLError and time-outs are kinds of it
+        if known and getattr(exc, "code", 0) == HTTPStatus.NOT_MODIFIED:
+            return known
         raise CopyError(f"could not download {url}: {getattr(exc, 'reason', exc)}") from exc
+    found = Validator(digest=hasher.hexdigest(), etag=headers["ETag"] or "", modified=headers["Last-Modified"] or "")
     target.chmod(0o600)
-    if modified:
+    if found.modified:
         with contextlib.suppress(ValueError, OverflowError):  # a date that is none
-            os.utime(target, (email.utils.parsedate_to_datetime(modified).timestamp(),) * 2)
-    check_digest(url, f"sha256:{hasher.hexdigest()}", checksum)
-    return hasher.hexdigest()
+            os.utime(target, (email.utils.parsedate_to_datetime(found.modified).timestamp(),) * 2)
+    check_digest(url, f"sha256:{found.digest}", checksum)
+    return found
 
 
 def check_digest(url: str, found: str, wanted: str) -> None:

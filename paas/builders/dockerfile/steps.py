@@ -27,6 +27,7 @@ from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.scratch import Scratch
 from paas.builders.dockerfile.stage import StageState, run_argv
 from paas.builders.dockerfile.tree import LayeredTree
+from paas.builders.dockerfile.validators import Validators
 from paas.builders.dockerfile.writer import Attributes
 from paas.engines import BuildStep
 from paas.model.container import NetworkMode
@@ -178,7 +179,8 @@ class LayerSteps:
             known = self._order.agents.get("default")
             return stack.enter_context(lent_agent(known, self._agent_path(), owner=(NOBODY, NOBODY))) if known else None
 
-        remote = find_remote(copy, source, self._scratch.new_directory, agent=agent)
+        validators = Validators(self._order.cache / "downloads", is_asked=self._order.uses_cache)
+        remote = find_remote(copy, source, self._scratch.new_directory, validators=validators, agent=agent)
         if remote is not None:
             return remote
         return find_source(source, origin.tree, keeps_parents=copy.keeps_parents)

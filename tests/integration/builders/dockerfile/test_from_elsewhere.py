@@ -1,11 +1,13 @@
-"""ADD of git repositories from a real git daemon, and SSH agents in steps."""
+"""ADD of git repositories from a real git daemon, of files that change on a web server, and SSH agents in steps."""
 
 from __future__ import annotations
 
+import http.server
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +118,75 @@ def test_a_link_in_a_repository_leads_nowhere_on_the_machine(yard: Yard, hosting
     assert entry is not None and entry.is_link
     with pytest.raises(InvalidFile, match="does not exist"):
         yard.build(f"FROM scratch\nADD {hosting.url}#main:up /src\n")
+
+
+class Website:
+    """One file on a web server at this machine's own address, and what was asked for it."""
+
+    def __init__(self) -> None:
+        self.content, self.headers = b"one", {"ETag": '"1"'}
+        self.answers: list[int] = []
+        website = self
+
+        class Page(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked = {"ETag": self.headers["If-None-Match"], "Last-Modified": self.headers["If-Modified-Since"]}
+                is_known = any(asked[name] == value for name, value in website.headers.items())
+                website.answers.append(304 if is_known else 200)
+                self.send_response(website.answers[-1])
+                for name, value in website.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if not is_known:
+                    self.wfile.write(website.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer((own_address(), 0), Page)
+        self.url = f"http://{own_address()}:{self.server.server_port}/page"
+
+
+@pytest.fixture
+def website(monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
+    monkeypatch.setenv("no_proxy", "*")
+    website = Website()
+    thread = threading.Thread(target=website.server.serve_forever)
+    thread.start()
+    yield website
+    website.server.shutdown()
+    thread.join()
+    website.server.server_close()
+
+
+@pytest.mark.parametrize("headers", [{"ETag": 'W/"1"'}, {"Last-Modified": "Sun, 09 Sep 2001 01:46:40 GMT"}])
+def test_a_file_is_fetched_again_only_when_the_server_says_that_it_changed(
+    yard: Yard, website: Website, headers: dict[str, str]
+) -> None:
+    website.headers = headers
+    add = f"FROM scratch\nADD {website.url} /page\n"
+    first = yard.build(add)
+    assert (yard.build(add).id, website.answers) == (first.id, [200, 304])
+    website.content, website.headers = b"two", {name: value.replace("1", "2") for name, value in headers.items()}
+    assert yard.tree(yard.build(add)).read_text("page") == "two"
+    # another step has not got the file: it is fetched, and must be the one that the server spoke of
+    assert yard.tree(yard.build(f"FROM scratch\nADD {website.url} /other\n")).read_text("other") == "two"
+    assert website.answers == [200, 304, 200, 304, 200]
+    website.content = b"changed behind its name"
+    with pytest.raises(InvalidFile, match="digest mismatch"):
+        yard.build(f"FROM scratch\nADD {website.url} /third\n")
+    assert yard.tree(yard.build(f"FROM scratch\nADD {website.url} /third\n")).read_text("third") == "changed behind its name"
+    website.answers.clear()
+    yard.build(add, uses_cache=False)
+    yard.build(add, app="another")
+    assert website.answers == [200, 200]
+
+
+def test_a_file_of_which_the_server_says_nothing_is_always_fetched(yard: Yard, website: Website) -> None:
+    website.headers = {}
+    for _ in range(2):
+        yard.build(f"FROM scratch\nADD {website.url} /page\n")
+    assert website.answers == [200, 200]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -85,6 +86,30 @@ def test_secrets_come_from_files_and_variables(desk: Desk, monkeypatch: pytest.M
     assert entry is not None and Path(entry.real).read_bytes() == b"\xff\x00key"
     assert (tree.read_text("t"), tree.read_text("n2")) == ("t0ken\n", "t0ken")
     assert "t0ken" not in said
+
+
+def test_keys_get_an_agent_for_as_long_as_the_build(desk: Desk) -> None:
+    for name, phrase in (("one", ""), ("two", ""), ("locked", "secret")):
+        subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", phrase, "-C", f"key {name}", "-f", desk.home / name], check=True)
+    (desk.home / "one").chmod(0o644)  # ssh would not have it
+    (desk.home / "none").write_text("no key")
+    desk.write(Dockerfile="FROM paas/stack:debian-12\nRUN --mount=type=ssh,id=two perl -e '" + ASK_AGENT + "' > /said\n")
+    said = desk.build("src", "--ssh", "two=one,two", "--ssh", f"default={desk.home}/two")
+    assert desk.yard.tree(desk.image(said)).read_text("said") == "key one, key two"
+    agents = [line for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout.splitlines()
+              if line.startswith("ssh-agent") and str(desk.yard.paths.run) in line]  # fmt: skip
+    assert agents == []
+    for name, problem in (("locked", "it has a passphrase"), ("none", "cannot be used")):
+        desk.build("src", "--ssh", f"default={name}", code=1)
+        assert problem in desk.err.getvalue()
+    assert desk.yard.leftovers() == []
+
+
+ASK_AGENT = (
+    "use Socket; use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => $ENV{SSH_AUTH_SOCK}) or die; print $s "
+    'pack("NC", 1, 11); $s->flush; read($s, my $h, 5); my ($l, $t) = unpack("NC", $h); read($s, my $b, $l - 1); '
+    'print join(", ", sort($b =~ /key \\w+/g));'
+)
 
 
 @pytest.mark.parametrize(
