@@ -121,6 +121,10 @@ class Paths:
         """Return where the pushes that wait for the app's turn stand."""
         return self.run / "queue" / app
 
+    def stopped_first(self, app: str) -> Path:
+        """Return the note of what a command stopped before its replacement ran."""
+        return self.run / "stopped-first" / app
+
     @property
     def work(self) -> Path:
         return self.root / "work"

@@ -16,6 +16,7 @@ from paas.deploy import hooks, routing, scripts
 from paas.deploy.intent import current_deployment, deployment_for
 from paas.deploy.queue import container_turn
 from paas.deploy.record import mark_failed, note_live
+from paas.deploy.stopped import forget_stopped, note_stopped, stopped_first
 from paas.errors import NotFound, PaasError, TaskFailed
 from paas.host.process import uninterrupted
 from paas.model.app import App
@@ -122,6 +123,7 @@ def _stop_first(ctx: Context, deployment: Deployment) -> bool:
     ctx.output.step(f"Stopping {', '.join(sorted({str(process_of(c)) for c in old}))} first: checks are disabled")
     present = current_deployment(ctx, deployment.app)
     if present is not None:
+        note_stopped(ctx, present, {process_of(container) for container in old} & set(present.wanted()))
         gone = {container.id for container in old}
         left = [container for container in ctx.scheduler.serving(present) if container.id not in gone]
         routing.switch(ctx, present.app, present.release, left, present.formation)
@@ -140,6 +142,8 @@ def _bring_back(ctx: Context, app_name: str) -> None:
         _switch_to(ctx, present)
     except PaasError as exc:
         ctx.output.warn(exc.message)
+    finally:
+        forget_stopped(ctx, present, present.wanted())
 
 
 def stop_containers(ctx: Context, containers: Sequence[Container]) -> None:
@@ -180,10 +184,12 @@ class Missing:
     """A process that should run and does not.
 
     `exit_code` is that of its last container; None if there is none, or it was told to stop: then it did not end by itself.
+    `was_stopped_first`: a command stopped it for something that has not come about (yet).
     """
 
     process: ProcessId
     exit_code: int | None
+    was_stopped_first: bool = False
 
 
 def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
@@ -198,7 +204,11 @@ def missing(ctx: Context, app: App) -> tuple[Missing, ...]:
         for c in sorted(ctx.scheduler.obsolete(deployment, app), key=lambda c: c.created_at)
         if not c.is_running
     }  # fmt: skip
-    return tuple(Missing(process=p, exit_code=last_exit.get(p)) for p in deployment.wanted() if p not in running)
+    ours = stopped_first(ctx, deployment)
+    return tuple(
+        Missing(process=p, exit_code=last_exit.get(p), was_stopped_first=p in ours)
+        for p in deployment.wanted() if p not in running
+    )  # fmt: skip
 
 
 def reconcile(
@@ -227,6 +237,8 @@ def reconcile(
             except PaasError as exc:
                 failures.append(exc)
                 continue
+            finally:
+                forget_stopped(ctx, deployment, (process,))
             if deployment.routed_ports(process.type):
                 failures += _route(ctx, app, deployment)
     return tuple({failure.message: failure for failure in failures}.values())

@@ -34,6 +34,9 @@ class Lives:
             self._histories[process] = running(self._history(process), started_at=container.started_at)
         newly_ended = []
         for gone in missing:
+            if gone.was_stopped_first:  # it did not end: it is due at once, whatever the policy says
+                self._histories[gone.process] = History()
+                continue
             history = self._history(gone.process)
             was_up = history.started_at > 0 or gone.exit_code is not None
             if was_up and not history.is_down:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,21 @@ def instance_has_no_build(instance: Instance) -> bool:
             except OSError:
                 continue  # ended while we looked
     return True
+
+
+def test_what_a_deploy_stopped_first_comes_back_when_the_deploy_is_killed(fresh_instance: Instance) -> None:
+    instance = fresh_instance
+    repository = instance.repository(app("alive"))
+    repository.push("alive").expect()
+    instance.ssh("ps:scale", "alive", "worker=1").expect()
+    instance.ssh("ps:set", "alive", "restart-policy", "no").expect()
+    instance.ssh("checks:disable", "alive", "web").expect()
+    never = {"healthchecks": {"worker": [{"command": ["false"], "attempts": 60, "wait": 1}]}}
+    repository.commit(app("never", **{"app.json": json.dumps(never)}))
+    with ThreadPoolExecutor(1) as pool:
+        push = pool.submit(repository.push, "alive")
+        wait_until("the new worker is checked", lambda: "Attempting 1 check" in instance.ssh("builds:output", "alive").stdout)
+        assert instance.get("alive.localhost").status != 200
+        instance.kill_commands()
+        assert push.result().code != 0
+    wait_until("the old process runs again", lambda: instance.get("alive.localhost").text == "alive", timeout_s=30)

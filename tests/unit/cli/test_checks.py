@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from paas.deploy import rollout
 from paas.schedulers import CheckResult
 
 
@@ -75,3 +77,21 @@ def test_who_is_not_ready_is_reported_and_put_back_when_checks_go(deployed):
     assert deployed("checks:skip", "shop") == 0
     assert deployed.ctx.scheduler.out == set()
     assert len(deployed.ctx.proxy.upstreams("shop")) == 1
+
+
+def test_what_was_stopped_first_is_known_until_it_is_started_again(deployed, monkeypatch):
+    ctx = deployed.ctx
+    app = ctx.state.apps.get("shop")
+    assert deployed("checks:disable", "shop", "web") == 0
+    with monkeypatch.context() as killed:  # in the middle: nothing is brought back
+        killed.setattr(rollout, "_switch_to", lambda *_: sys.exit(9))
+        killed.setattr(rollout, "_bring_back", lambda *_: None)
+        pytest.raises(SystemExit, deployed, "ps:restart", "shop")
+    assert [(str(m.process), m.was_stopped_first) for m in rollout.missing(ctx, app)] == [("web.1", True)]
+    assert rollout.reconcile(ctx, "shop") == ()
+    assert rollout.missing(ctx, app) == ()
+    ctx.engine.exit(ctx.engine.list()[-1].id, 0)
+    assert [m.was_stopped_first for m in rollout.missing(ctx, app)] == [False]
+    assert deployed("ps:restart", "shop") == 0
+    ctx.engine.exit(ctx.engine.list()[-1].id, 0)
+    assert [m.was_stopped_first for m in rollout.missing(ctx, app)] == [False]  # another generation now

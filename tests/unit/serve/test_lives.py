@@ -54,6 +54,18 @@ def test_an_end_is_reported_once_and_waits_its_turn() -> None:
     assert lives.due(POLICY, crashed, 101.0) == (frozenset({WEB1}), math.inf)
 
 
+def test_what_a_command_stopped_first_is_due_at_once_and_has_not_ended() -> None:
+    lives, never = Lives(), parse_restart_policy("no")
+    lives.observe(deployment(), [container(WEB1, started_at=0.0)], (), 1.0)
+    stopped = (Missing(process=WEB1, exit_code=143, was_stopped_first=True),)
+    assert lives.observe(deployment(), (), stopped, 2.0) == ()
+    assert lives.due(never, stopped, 2.0) == (frozenset({WEB1}), math.inf)
+    lives.note_start([WEB1], 2.0)
+    failed = (gone(WEB1, 1),)  # from here on it is like any other
+    assert lives.observe(deployment(), (), failed, 3.0) == (WEB1,)
+    assert lives.due(never, failed, 3.0) == (frozenset(), math.inf)
+
+
 def test_a_start_that_failed_counts_as_an_end() -> None:
     lives, missing = Lives(), (gone(WEB1),)
     lives.observe(deployment(), (), missing, 100.0)
