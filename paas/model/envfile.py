@@ -132,17 +132,20 @@ def _dotenv_escape(letter: str) -> str:
 
 
 def _parse_shell(text: str) -> _Entries:
-    for where, word in _shell_words(text):
+    exported = ""
+    for where, word, quoted_at in _shell_words(text):
         if word == "export":
+            exported = where
             continue
         key, equals, value = word.partition("=")
-        if not equals:
+        is_command = quoted_at <= len(key) and where != exported  # how a shell takes a name with quotes in it
+        if not equals or is_command:
             raise InvalidInput(f"{where} is no KEY=value", remedy="put a value with spaces in quotes")
         yield where, key, value
 
 
-def _shell_words(text: str) -> Iterator[tuple[str, str]]:
-    """Split as a POSIX shell does; nothing is expanded."""
+def _shell_words(text: str) -> Iterator[tuple[str, str, int]]:
+    """Split as a POSIX shell does; nothing is expanded. Also yields behind how many letters of a word the first quote stands."""
     at = 0
     while at < len(text):
         if text[at].isspace() or text[at] == ";":
@@ -151,8 +154,10 @@ def _shell_words(text: str) -> Iterator[tuple[str, str]]:
         if text[at] == "#":
             at = _end_of_line(text, at)
             continue
-        where, word = _line(text, at), ""
+        where, word, quoted_at = _line(text, at), "", len(text) + 1
         while at < len(text) and not text[at].isspace() and text[at] != ";":
+            if text[at] in "'\"\\":
+                quoted_at = min(quoted_at, len(word))
             if text[at] in "'\"":
                 part, at = _quoted(text, at, where, escape=_shell_escape)
             elif text[at] == "\\":
@@ -160,7 +165,7 @@ def _shell_words(text: str) -> Iterator[tuple[str, str]]:
             else:
                 part, at = text[at], at + 1
             word += part
-        yield where, word
+        yield where, word, quoted_at
 
 
 def _shell_escape(letter: str) -> str:
@@ -186,7 +191,7 @@ def _quoted(text: str, at: int, where: str, *, escape: Callable[[str], str]) -> 
 
 def _parse_docker_args(text: str) -> _Entries:
     is_next = False
-    for where, word in _shell_words(text):
+    for where, word, _ in _shell_words(text):
         if word in ("-e", "--env"):
             is_next = True
             continue

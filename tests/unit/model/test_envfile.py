@@ -132,3 +132,10 @@ def test_what_is_not_base64_is_refused():
     for value in ("?", "YQ", "/w=="):
         with pytest.raises(InvalidInput, match="The value of A is not base64"):
             decoded({"A": value})
+
+
+def test_a_name_with_quotes_in_it_is_a_command_but_for_export():
+    for text in (r"A=1 \B=2", "'A=1'", "A''=1", '"A"=1'):
+        with pytest.raises(InvalidInput, match="is no KEY=value"):
+            parse(text, "shell")
+    assert parse("export 'A=b c' \"B\"=2", "exports") == {"A": "b c", "B": "2"}
