@@ -68,7 +68,7 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
         if order.text is None
         else parse_dockerfile(order.text, file=order.dockerfile)
     )
-    for finding in check_dockerfile(dockerfile):
+    for finding in check_dockerfile(dockerfile, host_platform()):
         order.output.detail(f"[Warning] {finding}")
     plan = plan_build(
         dockerfile, target=order.target, build_args=order.build_args, platform=host_platform(),

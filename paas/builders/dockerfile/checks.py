@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from paas.builders.dockerfile.findings import Finding, Rules
 from paas.builders.dockerfile.instructions import (
     Arg,
     Cmd,
     Dockerfile,
     Entrypoint,
     Env,
+    Expose,
     From,
     Healthcheck,
     Instruction,
@@ -24,39 +25,44 @@ from paas.builders.dockerfile.instructions import (
     Shell,
     Workdir,
 )
-from paas.errors import InvalidFile
+from paas.builders.dockerfile.scopechecks import check_bases
 
 _SECRET = re.compile(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
 _PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
 _RESERVED = ("context", "scratch")
-_TRUE = ("true", "1", "t")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that a check has to say."""
+def check_dockerfile(dockerfile: Dockerfile, platform: tuple[str, str] = ("amd64", "")) -> tuple[Finding, ...]:
+    """Return what the checks have to say, in the order of the file. Raises InvalidFile when that shall be an error.
 
-    rule: str
-    line: int
-    message: str
+    Variables are looked at when their stage is built: its base image may have them.
+    """
+    found = [finding for check in _CHECKS for finding in check(dockerfile.instructions)]
+    found += [Finding(rule="NoEmptyContinuation", line=line, message="Empty continuation line") for line in dockerfile.gaps]
+    found += check_bases(dockerfile, platform)
+    return Rules.parse(dockerfile.check).apply(found, dockerfile.file)
 
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.message} (line {self.line})"
+
+def _casing(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+    """All keywords should be written as most of them are; those before the first FROM do not count."""
+    first = next(place for place, instruction in enumerate(instructions) if isinstance(instruction, From))
+    words = [(instruction.line, instruction.text.split()[0]) for instruction in instructions[first:]]
+    lower = sum(word.islower() for _, word in words)
+    is_lower = lower > sum(word.isupper() for _, word in words)
+    for line, word in words:
+        if not (word.islower() if is_lower else word.isupper()):
+            casing = "lowercase" if is_lower else "uppercase"
+            message = f"Command '{word}' should match the case of the command majority ({casing})"
+            yield Finding(rule="ConsistentInstructionCasing", line=line, message=message)
 
 
-def check_dockerfile(dockerfile: Dockerfile) -> tuple[Finding, ...]:
-    """Return what the checks have to say, in the order of the file. Raises InvalidFile when that shall be an error."""
-    options = dict(option.strip().split("=", 1) for option in dockerfile.check.split(";") if option.strip())
-    skipped = {rule.strip() for rule in options.get("skip", "").split(",")}
-    if "all" in skipped:
-        return ()
-    every = (finding for check in _CHECKS for finding in check(dockerfile.instructions))
-    found = sorted((f for f in every if f.rule not in skipped), key=lambda f: (f.line, f.rule))
-    if found and options.get("error", "").lower() in _TRUE:
-        rules = ", ".join(dict.fromkeys(finding.rule for finding in found))
-        raise InvalidFile(dockerfile.file, found[0].line, f"lint violation found for rules: {rules}. {found[0].message}",
-                          remedy="change it, or name the rule after # check=skip=")
-    return tuple(found)
+def _protocols(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+    for instruction in instructions:
+        for port in instruction.ports if isinstance(instruction, Expose) else ():
+            protocol = port.partition("/")[2]
+            if "$" not in port and protocol != protocol.lower():
+                message = f"Defined protocol '{port}' in EXPOSE instruction should be lowercase"
+                yield Finding(rule="ExposeProtoCasing", line=instruction.line, message=message)
 
 
 def _stage_names(instructions: Sequence[Instruction]) -> Iterator[Finding]:
@@ -79,19 +85,19 @@ def _stage_names(instructions: Sequence[Instruction]) -> Iterator[Finding]:
 
 
 def _commands(instructions: Sequence[Instruction]) -> Iterator[Finding]:
-    seen: set[type[Instruction]] = set()
+    seen: dict[type[Instruction], int] = {}
     has_shell = False
     for instruction in instructions:
         if isinstance(instruction, From):
-            seen, has_shell = set(), False
+            seen, has_shell = {}, False
         has_shell = has_shell or isinstance(instruction, Shell)
         if not isinstance(instruction, Cmd | Entrypoint | Healthcheck):
             continue
         name = type(instruction).__name__.upper()
         if type(instruction) in seen:
             message = f"Multiple {name} instructions should not be used in the same stage because only the last one will be used"
-            yield Finding(rule="MultipleInstructionsDisallowed", line=instruction.line, message=message)
-        seen.add(type(instruction))
+            yield Finding(rule="MultipleInstructionsDisallowed", line=seen[type(instruction)], message=message)
+        seen[type(instruction)] = instruction.line
         if not isinstance(instruction, Healthcheck) and instruction.command.is_shell and not has_shell:
             message = f"JSON arguments recommended for {name} to prevent unintended behavior related to OS signals"
             yield Finding(rule="JSONArgsRecommended", line=instruction.line, message=message)
@@ -128,5 +134,5 @@ def _working_directories(instructions: Sequence[Instruction]) -> Iterator[Findin
 
 
 _CHECKS: tuple[Callable[[Sequence[Instruction]], Iterator[Finding]], ...] = (
-    _stage_names, _commands, _names_and_values, _working_directories,
+    _stage_names, _casing, _commands, _names_and_values, _working_directories, _protocols,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: Arguments that need no ARG to be used by RUN, and that never change a cache key.
 PROXY_ARGS = tuple(
@@ -26,13 +26,14 @@ class Scope:
     """The names a stage knows, each in `env` or in `args`: the last ENV or ARG of a name wins.
 
     `given` are the values from outside (--build-arg), `outer` what the ARGs before the first FROM say; both take effect in
-    a stage only once it declares the name.
+    a stage only once it declares the name. `declared` are the names that an ARG has named, with a value or without.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     args: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     outer: Mapping[str, str] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
 
     def values(self) -> dict[str, str]:
         """Return what a word may refer to."""
@@ -44,16 +45,17 @@ class Scope:
 
     def declare(self, name: str, default: str | None) -> Scope:
         """Return the scope after `ARG name[=default]`."""
+        declared = self.declared | {name}
         value = self.given.get(name, default if default is not None else self.outer.get(name))
         if value is None:
-            return self  # what a parent stage or an earlier line said stays
+            return replace(self, declared=declared)  # what a parent stage or an earlier line said stays
         env = {known: text for known, text in self.env.items() if known != name}
-        return Scope(env=env, args={**self.args, name: value}, given=self.given, outer=self.outer)
+        return replace(self, env=env, args={**self.args, name: value}, declared=declared)
 
     def assign(self, name: str, value: str) -> Scope:
         """Return the scope after `ENV name=value`."""
         args = {known: text for known, text in self.args.items() if known != name}
-        return Scope(env={**self.env, name: value}, args=args, given=self.given, outer=self.outer)
+        return replace(self, env={**self.env, name: value}, args=args)
 
     def _proxies(self) -> dict[str, str]:
         """Return the given proxies under both spellings; in lower case counts where both are given."""
@@ -62,21 +64,23 @@ class Scope:
         }
 
 
-def expand_word(text: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
-    """Expand one word and remove its quotes. Raises ExpansionError."""
-    return _Expander(text, values, escape).whole()
+def expand_word(text: str, values: Mapping[str, str], *, escape: str = "\\", missing: list[str] | None = None) -> str:
+    """Expand one word and remove its quotes; add names that have no value to `missing`. Raises ExpansionError."""
+    return _Expander(text, values, escape, missing).whole()
 
 
-def expand_heredoc(text: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
+def expand_heredoc(text: str, values: Mapping[str, str], *, escape: str = "\\", missing: list[str] | None = None) -> str:
     """Expand the body of a here-document: quotes are ordinary characters. Raises ExpansionError."""
-    return _Expander(text, values, escape, quotes=False).whole()
+    return _Expander(text, values, escape, missing, quotes=False).whole()
 
 
 class _Expander:
     """Reads one word from left to right."""
 
-    def __init__(self, text: str, values: Mapping[str, str], escape: str, *, quotes: bool = True) -> None:
-        self._text, self._values, self._escape, self._quotes = text, values, escape, quotes
+    def __init__(
+        self, text: str, values: Mapping[str, str], escape: str, missing: list[str] | None, *, quotes: bool = True
+    ) -> None:
+        self._text, self._values, self._escape, self._quotes, self._missing = text, values, escape, quotes, missing
         self._at = 0
 
     def whole(self) -> str:
@@ -139,7 +143,13 @@ class _Expander:
             self._at += 1
             return self._braced()
         name = self._name()
-        return self._values.get(name, "") if name else "$"
+        return self._value(name) or "" if name else "$"
+
+    def _value(self, name: str, *, may_be_missing: bool = False) -> str | None:
+        value = self._values.get(name)
+        if value is None and self._missing is not None and not may_be_missing and name not in self._missing:
+            self._missing.append(name)
+        return value
 
     def _name(self) -> str:
         match = _NAME.match(self._text, self._at)
@@ -153,7 +163,7 @@ class _Expander:
         if not name:
             raise ExpansionError("bad substitution: ${} needs a name")
         operator = self._take()
-        value = self._values.get(name)
+        value = self._value(name, may_be_missing=operator in (":", "-", "+", "?"))
         if operator == "}":
             return value or ""
         if operator == ":":

@@ -171,9 +171,13 @@ class Maintainer(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dockerfile:
-    """A whole file: ARGs before the first FROM, and the stages with everything that follows. `check` is the directive."""
+    """A whole file: ARGs before the first FROM, and the stages with everything that follows. `check` is the directive.
+
+    `gaps` are the last lines of those instructions that have a blank line among those that continue them.
+    """
 
     file: str
     escape: str
     instructions: tuple[Instruction, ...]
     check: str = ""
+    gaps: tuple[int, ...] = ()

@@ -46,12 +46,16 @@ class RawInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerfileText:
-    """A Dockerfile in logical lines. `escape` is the escape character in force, `check` what the directive says."""
+    """A Dockerfile in logical lines. `escape` is the escape character in force, `check` what the directive says.
+
+    `gaps` are the last lines of those instructions that have a blank line among those that continue them.
+    """
 
     file: str
     escape: str
     instructions: tuple[RawInstruction, ...]
     check: str = ""
+    gaps: tuple[int, ...] = ()
 
 
 def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
@@ -63,7 +67,8 @@ def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
     found = []
     while (raw := reader.next_instruction()) is not None:
         found.append(raw)
-    return DockerfileText(file=file, escape=escape, instructions=tuple(found), check=directives.get("check", ""))
+    return DockerfileText(file=file, escape=escape, instructions=tuple(found), check=directives.get("check", ""),
+                          gaps=tuple(reader.gaps))
 
 
 def split_flags(text: str, escape: str) -> tuple[tuple[str, ...], str]:
@@ -138,6 +143,7 @@ class _Reader:
     def __init__(self, physical: Sequence[str], escape: str, file: str) -> None:
         self._lines, self._escape, self._file = physical, escape, file
         self._at = 0
+        self.gaps: list[int] = []
         token = re.escape(escape)
         self._continuation = re.compile(rf"(?:(?<=[^{token}])|^){token}[ \t]*\Z")
 
@@ -157,15 +163,19 @@ class _Reader:
 
     def _join(self, logical: str) -> str:
         """Append the lines that continue it; comments and blank lines in between do not count."""
+        has_gap = False
         while self._at < len(self._lines):
             line = self._lines[self._at].removesuffix("\r")
             self._at += 1
             if line.lstrip().startswith("#") or not line.strip():
+                # the last of the lines is what follows the end of the file
+                has_gap = has_gap or (not line.strip() and self._at < len(self._lines))
                 continue
             part, is_open = self._without_continuation(line)
             logical += part
             if not is_open:
                 break
+        self.gaps += [self._at] if has_gap else []
         return logical
 
     def _without_continuation(self, line: str) -> tuple[str, bool]:

@@ -53,7 +53,9 @@ def parse_dockerfile(text: str, *, file: str = "Dockerfile") -> Dockerfile:
     if not isinstance(first, From):
         raise InvalidFile(file, first.line, "no build stage in current context", text=first.text,
                           remedy="the first instruction must be FROM; only ARG may stand before it")
-    return Dockerfile(file=file, escape=logical.escape, instructions=instructions, check=logical.check)
+    return Dockerfile(
+        file=file, escape=logical.escape, instructions=instructions, check=logical.check, gaps=logical.gaps
+    )  # fmt: skip
 
 
 def parse_trigger(text: str, *, escape: str = "\\", file: str = "ONBUILD") -> Instruction:

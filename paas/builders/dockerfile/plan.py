@@ -41,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """All stages; `needed` are the indexes to build, in order, the last is the target."""
+    """All stages; `needed` are the indexes to build, in order, the last is the target. `check` is the file's directive."""
 
     file: str
     escape: str
@@ -49,6 +49,7 @@ class BuildPlan:
     needed: tuple[int, ...]
     outer: Mapping[str, str]
     given: Mapping[str, str]
+    check: str = ""
 
     @property
     def target(self) -> Stage:
@@ -94,7 +95,7 @@ def plan_build(
 ) -> BuildPlan:
     """Split into stages and find those that `target` (default: the last) needs. Raises InvalidFile."""
     given = dict(build_args or {})
-    preset = _platform_args(platform)
+    preset = platform_args(platform)
     scope = Scope(given={**preset, **given}, args=preset)
     stages: list[Stage] = []
     for instruction in dockerfile.instructions:
@@ -109,7 +110,7 @@ def plan_build(
         _refuse_host_network(dockerfile, stages)
     return BuildPlan(
         file=dockerfile.file, escape=dockerfile.escape, stages=tuple(stages), needed=_closure(stages, wanted),
-        outer=dict(scope.args), given=given,
+        outer=dict(scope.args), given=given, check=dockerfile.check,
     )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def _refuse_host_network(dockerfile: Dockerfile, stages: Sequence[Stage]) -> Non
             )  # fmt: skip
 
 
-def _platform_args(platform: tuple[str, str]) -> dict[str, str]:
+def platform_args(platform: tuple[str, str]) -> dict[str, str]:
     """Return the arguments that BuildKit predefines in the global scope."""
     architecture, variant = platform
     whole = f"linux/{architecture}" + (f"/{variant}" if variant else "")

@@ -80,20 +80,25 @@ def begin_stage(config: ImageConfig, layers: tuple[str, ...], scope: Scope, *, b
     return StageState(config=replace(config, env=env, onbuild=()), scope=scope, layers=layers, base_count=base_count)
 
 
-def resolve(instruction: Instruction, scope: Scope, *, escape: str = "\\") -> Instruction:
-    """Return the instruction with all names replaced that Docker replaces. Raises ExpansionError."""
+def resolve(
+    instruction: Instruction, scope: Scope, *, escape: str = "\\", missing: list[str] | None = None
+) -> Instruction:
+    """Return the instruction with all names replaced that Docker replaces; `missing` gets those without a value.
+
+    Raises ExpansionError.
+    """
     values = scope.values()
 
     def word(text: str) -> str:
-        return expand_word(text, values, escape=escape)
+        return expand_word(text, values, escape=escape, missing=missing)
 
     match instruction:
         case Env() | Label():
             return replace(instruction, pairs=tuple((word(name), word(value)) for name, value in instruction.pairs))
         case Arg():
-            return _resolve_arg(instruction, scope, escape)
+            return _resolve_arg(instruction, scope, escape, missing)
         case Copy():
-            return _resolve_copy(instruction, values, escape)
+            return _resolve_copy(instruction, values, escape, missing)
         case Run():
             mounts = (parse_mount(m.unexpanded, word) if m.unexpanded else m for m in instruction.mounts)
             return replace(instruction, mounts=tuple(mounts))
@@ -204,23 +209,24 @@ def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
     raise ValueError(f"{type(instruction).__name__.upper()} cannot stand here")
 
 
-def _resolve_arg(instruction: Arg, scope: Scope, escape: str) -> Arg:
+def _resolve_arg(instruction: Arg, scope: Scope, escape: str, missing: list[str] | None) -> Arg:
     """Expand defaults one after the other: a later one may use an earlier one of the same line."""
     pairs: list[tuple[str, str | None]] = []
     for name, default in instruction.pairs:
-        value = None if default is None else expand_word(default, scope.values(), escape=escape)
         name = expand_word(name, scope.values(), escape=escape)
+        counted = None if name in scope.given else missing
+        value = None if default is None else expand_word(default, scope.values(), escape=escape, missing=counted)
         scope = scope.declare(name, value)
         pairs.append((name, value))
     return replace(instruction, pairs=tuple(pairs))
 
 
-def _resolve_copy(instruction: Copy, values: Mapping[str, str], escape: str) -> Copy:
+def _resolve_copy(instruction: Copy, values: Mapping[str, str], escape: str, missing: list[str] | None) -> Copy:
     def word(text: str) -> str:
-        return expand_word(text, values, escape=escape)
+        return expand_word(text, values, escape=escape, missing=missing)
 
     heredocs = tuple(
-        replace(h, content=expand_heredoc(h.content, values, escape=escape)) if h.expands else h
+        replace(h, content=expand_heredoc(h.content, values, escape=escape, missing=missing)) if h.expands else h
         for h in instruction.heredocs
     )
     return replace(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paas.builders.dockerfile.copy import CopyError
 from paas.builders.dockerfile.expand import ExpansionError
+from paas.builders.dockerfile.findings import Finding, Rules
 from paas.builders.dockerfile.instructions import Copy, Instruction, Run, Workdir
 from paas.builders.dockerfile.parser import parse_trigger
 from paas.builders.dockerfile.plan import BuildPlan, Stage
+from paas.builders.dockerfile.scopechecks import undefined_variables
 from paas.builders.dockerfile.stage import StageState, begin_stage, configure, resolve
 from paas.builders.dockerfile.steps import LayerSteps, Origin, Workbench
 from paas.errors import InvalidFile
@@ -60,7 +62,9 @@ class StageBuild:
 
     def _perform(self, state: StageState, instruction: Instruction) -> StageState:
         with self._located():
-            resolved = resolve(instruction, state.scope, escape=self._plan.escape)
+            missing: list[str] = []
+            resolved = resolve(instruction, state.scope, escape=self._plan.escape, missing=missing)
+            self._warn(undefined_variables(instruction, missing, state.scope))
             entry = HistoryEntry(created_by=instruction.text, created_at=self._epoch or 0)
             if isinstance(resolved, Run):
                 return state.with_layer(self._steps.run(state, resolved), entry)
@@ -71,6 +75,10 @@ class StageBuild:
                 layer = self._steps.workdir(changed)
                 return changed if layer is None else _with_workdir_layer(changed, layer, entry)
             return changed
+
+    def _warn(self, findings: Iterable[Finding]) -> None:
+        for finding in Rules.parse(self._plan.check).apply(findings, self._plan.file):
+            self._say(f"[Warning] {finding}")
 
     def _announce(self, instruction: Instruction) -> None:
         self._at = instruction

@@ -417,3 +417,13 @@ def test_a_killed_build_leaves_no_step_that_looks_done(yard: Yard, tmp_path: Pat
     assert "again" in yard.said
     assert yard.tree(image).read_text("half") == "whole\n"
     assert yard.leftovers() == []
+
+
+def test_undefined_variables_are_warnings_or_errors_and_the_base_image_may_define_them(yard: Yard) -> None:
+    text = "FROM debian:12 AS base\nENV FROM_BASE=1\nARG DECLARED\nFROM base\nLABEL a=$FROM_BASE b=$DECLARED c=$FROM_BSE\n"
+    yard.build(text)
+    said = [line for line in yard.said if "Warning" in line]
+    assert said == ["[Warning] UndefinedVar: Usage of undefined variable '$FROM_BSE' (did you mean $FROM_BASE?) (line 5)"]
+    with pytest.raises(InvalidFile, match=r"Dockerfile:6: lint violation found for rules: UndefinedVar\. Usage of undefined"):
+        yard.build("# check=error=true\n" + text)
+    yard.build("# check=skip=UndefinedVar;error=true\n" + text)

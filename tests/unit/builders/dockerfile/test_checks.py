@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from paas.builders.dockerfile.checks import check_dockerfile
+from paas.builders.dockerfile.expand import Scope
 from paas.builders.dockerfile.parser import parse_dockerfile
+from paas.builders.dockerfile.scopechecks import undefined_variables
+from paas.builders.dockerfile.stage import resolve
 from paas.errors import InvalidFile
 
 ALL = """\
@@ -32,13 +35,64 @@ def findings(text: str) -> list[tuple[int, str]]:
 def test_each_check_names_its_lines() -> None:
     assert findings(ALL) == [
         (2, "StageNameCasing"), (3, "WorkdirRelativePath"), (5, "SecretsUsedInArgOrEnv"), (6, "LegacyKeyValueFormat"),
-        (7, "JSONArgsRecommended"), (8, "MultipleInstructionsDisallowed"), (9, "FromAsCasing"), (9, "ReservedStageName"),
+        (7, "JSONArgsRecommended"), (7, "MultipleInstructionsDisallowed"), (9, "FromAsCasing"), (9, "ReservedStageName"),
         (12, "DuplicateStageName"), (13, "MaintainerDeprecated"),
     ]  # fmt: skip
 
 
 def test_a_plain_file_gives_no_warning() -> None:
-    assert findings('FROM debian AS a\nWORKDIR /app\nENV A=1\nENTRYPOINT ["x"]\nCMD ["y"]\nfrom a as b\ncmd ["z"]\n') == []
+    assert findings('FROM debian AS a\nWORKDIR /app\nENV A=1\nENTRYPOINT ["x"]\nCMD ["y"]\nFROM a AS b\nCMD ["z"]\n') == []
+    assert findings('from debian as a\nworkdir /app\nexpose 80/tcp 53/udp $PORT/TCP\ncmd ["y"]\n') == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FROM debian\nrun a\nRUN b\n", "Command 'run' should match the case of the command majority (uppercase) (line 2)"),
+        ("arg A\nfrom debian\nRun a\n", "Command 'Run' should match the case of the command majority (lowercase) (line 3)"),
+        ("FROM debian\nRUN a \\\n\n# comment\n  b \\\n  c\nRUN d\n", "Empty continuation line (line 6)"),
+        ("FROM debian\nRUN a \\\n# comment\n  b\n", ""), ("FROM debian\nRUN a \\\n", ""),
+        ("FROM debian\nEXPOSE 80/TCP 81\n", "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase (line 2)"),
+        ("FROM node:22${VARIANT} AS jsbuilder\n", "FROM argument 'VARIANT' is not declared (line 1)"),
+        ("ARG VERSION=1\nFROM node:${VERSIN}x\n", "FROM argument 'VERSIN' is not declared (did you mean VERSION?) (line 2)"),
+        ("FROM --platform=$BULDPLATFORM debian\n",
+         "FROM argument 'BULDPLATFORM' is not declared (did you mean BUILDPLATFORM?) (line 1)"),
+        ("FROM debian\nARG LATE=1\nFROM x$LATE\n", "FROM argument 'LATE' is not declared (line 3)"),
+        ("ARG VARIANT\nFROM busybox:stable${VARIANT}\n", ""), ("FROM busybox:${TAG:-3.14}\n", ""),
+        ("ARG TAG\nFROM busybox:${TAG}\n",
+         "Default value for ARG busybox:${TAG} results in empty or invalid base image name (line 2)"),
+        ("ARG TAG=1\nFROM --platform=$BUILDPLATFORM busybox:${TAG} AS a\nFROM a\n", ""),
+        ("FROM --platform=${TARGETPLATFORM} debian\n",
+         "Setting platform to predefined ${TARGETPLATFORM} in FROM is redundant as this is the default behavior (line 1)"),
+        ("FROM --platform=linux/amd64 debian\n", 'FROM --platform flag should not use constant value "linux/amd64" (line 1)'),
+        ("FROM --platform=linux/amd64 debian AS build_amd64\n", ""),
+    ],
+)  # fmt: skip
+def test_a_check_has_docker_s_words(text: str, expected: str) -> None:
+    found = [str(finding).partition(": ")[2] for finding in check_dockerfile(parse_dockerfile(text))]
+    assert found == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("COPY $foo .", ["Usage of undefined variable '$foo'"]),
+        ("ENV PATH=$PAHT:/app/bin", ["Usage of undefined variable '$PAHT' (did you mean $PATH?)"]),
+        ("COPY $DIR_ASSET .", ["Usage of undefined variable '$DIR_ASSET' (did you mean $DIR_ASSETS?)"]),
+        ("ARG VERSION=$foo", ["Usage of undefined variable '$foo'"]),
+        ("COPY $a$b$a .", ["Usage of undefined variable '$a'", "Usage of undefined variable '$b'"]),
+        ("COPY --chown=$who a .", ["Usage of undefined variable '$who'"]),
+        ("WORKDIR ${x#y}", ["Usage of undefined variable '$x'"]),
+        ("WORKDIR /$EMPTY", []), ("ENV A=${B:-c} D=${E:+f}", []), ("RUN echo $foo", []), ("CMD echo $foo", []),
+        ("ENV A='$foo'", []), ("ARG GIVEN=$foo", []), ("USER $PATH", []), ("LABEL a=\\$foo", []),
+    ],
+)
+def test_variables_that_nothing_defines_are_reported(text: str, expected: list[str]) -> None:
+    (instruction,) = parse_dockerfile(f"FROM x\n{text}\n").instructions[1:]
+    scope = Scope(env={"PATH": "/bin"}, given={"GIVEN": "1"}).declare("DIR_ASSETS", "assets").declare("EMPTY", None)
+    missing: list[str] = []
+    resolve(instruction, scope, missing=missing)
+    assert [finding.message for finding in undefined_variables(instruction, missing, scope)] == expected
 
 
 def test_rules_are_skipped_by_name_or_all_together() -> None:
