@@ -57,6 +57,13 @@ class Timing:
         if self._root is not None:
             self._add(Step(name=name, began=began, ended=time.monotonic()))
 
+    def add(self, name: str, began: float, ended: float) -> None:
+        """Add a step that somebody else measured by the same clock, cut to what lies in the step that the thread is at."""
+        if self._root is not None:
+            earliest, latest = (self._stack() or self._main)[-1].began, time.monotonic()
+            began = min(max(began, earliest), latest)
+            self._add(Step(name=name, began=began, ended=min(max(ended, began), latest)))
+
     def later(self, name: str) -> None:
         """Name something that this command sets going and does not wait for."""
         if self._root is not None and name not in self._later:

@@ -182,7 +182,8 @@ def test_a_trace_tells_where_the_time_went(instance: Instance, app_name: str, op
     lines = [line.removeprefix("remote: ").rstrip() for line in pushed.splitlines() if " ms  " in line]
     assert_adds_up(lines)
     wanted = (
-        "receive", "checkout", "build with", "  detect", "  build", "append the release", "start and check", "  web.1",
+        "receive", "checkout", "build with", "  detect", "  build", "    bin/build of python", "append the release",
+        "start and check", "  web.1",
         "    create the container", "    start it", "    until it is ready", "switch the routes", "record the release", "total",
     )  # fmt: skip
     found = iter(line.partition(" ms  ")[2] for line in lines)

@@ -81,6 +81,18 @@ def test_a_new_thread_adds_to_what_the_command_is_at() -> None:
     assert timing.lines()[-1].split() == ["-", "retire"]
 
 
+def test_what_somebody_else_measured_is_cut_to_the_step_it_belongs_to() -> None:
+    timing = Timing()
+    timing.add("nothing is measured yet", 0.0, 1.0)
+    timing.begin()
+    with timing.step("build"):
+        timing.add("bin/build", -1e9, 1e9)
+        timing.add("back to front", 1e9, float("nan"))
+    build, inner = (float(line.split()[0]) for line in timing.lines()[:2])
+    assert 0 <= inner <= build + 0.1
+    assert names(timing) == ["build", "bin/build", "back to front", "total"]
+
+
 def names(timing: Timing) -> list[str]:
     found = [line.partition(" ms  ")[2].strip() for line in timing.lines()]
     return [name for name in found if name != "other"]

@@ -76,7 +76,9 @@ class BuildContainer:
 
     def _detect(self, order: Sequence[Group]) -> None:
         lines: list[str] = []
-        self.workspace.request("detect", {"candidates": _described(all_buildpacks(order))})
+        self.workspace.request(
+            "detect", {"candidates": _described(all_buildpacks(order)), "is_timed": self.request.output.timing.is_on}
+        )
         with self._run("detect", self.layers, lines.append) as result:
             if result.exit_code != 0:
                 raise _failure("Detection of the app's language failed", result, lines)
@@ -91,6 +93,7 @@ class BuildContainer:
                 "expected": [[detection.status, detection.text] for detection in kept.detections] if order else [],
                 "buildpacks": _described(plan.buildpacks),
                 "entries": [{"name": e.name, "providers": e.providers, "requires": e.requires} for e in plan.entries],
+                "is_timed": self.request.output.timing.is_on,
                 "restored": {b.layers_name: kept.restored_files(b) for b in plan.buildpacks},
             },
         )
@@ -123,6 +126,7 @@ class BuildContainer:
             with contextlib.ExitStack() as held:
                 with timed(f"{does or phase}, in a container"):
                     result = held.enter_context(self.engine.build_step(step, on_line=on_line, timeout_s=left_s))
+                    self._add_times(phase)
                 yield result
                 with timed("remove the container"):
                     held.close()
@@ -133,6 +137,15 @@ class BuildContainer:
                 f"The build took longer than {self.request.timeout_s:.0f} s and was stopped",
                 remedy="raise build-timeout-s in paas.toml",
             ) from exc
+
+    def _add_times(self, phase: str) -> None:
+        """Take in what the phase has left about its steps, within the time that it took itself: it is not ours to trust."""
+        timing = self.request.output.timing
+        text = read_text(self.workspace.run, f"{phase}.times") if timing.is_on else None
+        for line in (text or "").splitlines()[:_TAIL]:
+            with contextlib.suppress(ValueError):
+                began, ended, name = line.split(" ", 2)
+                timing.add(name, float(began), float(ended))
 
     def _detections(self, order: Sequence[Group]) -> tuple[Detection, ...]:
         """Return what every bin/detect said, as it lies in /cnb/run."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 TYPE_CHECKING = False  # typing itself takes longer to import than all the rest
 if TYPE_CHECKING:
@@ -32,13 +33,26 @@ def main(phase: str) -> int:
     os.umask(0o022)
     with open(f"{RUN}/{phase}.json", encoding="utf-8") as stream:
         request = json.load(stream)
+    times = f"{RUN}/{phase}.times" if request["is_timed"] else ""
+    if times:
+        open(times, "w").close()  # another attempt may have left its own
+    began = time.monotonic()
     found = detect(request["candidates"]) if request["candidates"] else []
+    if request["candidates"]:
+        note_time(times, "bin/detect of each", began)
     if phase == "detect":
         return 0
     if found != request["expected"]:
         return OTHER_PLAN
     restore(request["restored"])
-    return build(request["buildpacks"], request["entries"])
+    return build(request["buildpacks"], request["entries"], times)
+
+
+def note_time(file: str, name: str, began: float) -> None:
+    """Leave how long something took, by the machine's monotonic clock, which is ours too; nothing without a file's name."""
+    if file:
+        with open(file, "a") as stream:
+            stream.write(f"{began} {time.monotonic()} {name}\n")
 
 
 def detect(buildpacks: list[Table]) -> list[list[Any]]:
@@ -72,7 +86,7 @@ def restore(files: dict[str, dict[str, str]]) -> None:
                 stream.write(text)
 
 
-def build(buildpacks: list[Table], entries: list[Table]) -> int:
+def build(buildpacks: list[Table], entries: list[Table], times: str = "") -> int:
     """Run each bin/build in order; later ones see the build layers of earlier ones. `entries` is the build plan."""
     env = os.environ.copy()
     for number, buildpack in enumerate(buildpacks):
@@ -80,7 +94,9 @@ def build(buildpacks: list[Table], entries: list[Table]) -> int:
         mine = [entry for entry in entries if buildpack["id"] in entry["providers"]]
         write_plan(plan, mine)
         build_env = {**buildpack_env(env, buildpack), "CNB_LAYERS_DIR": layers, "CNB_BP_PLAN_PATH": plan}
+        began = time.monotonic()
         status = wait(spawn([f"{buildpack['dir']}/bin/build", layers, PLATFORM, plan], build_env))
+        note_time(times, f"bin/build of {buildpack['id']}", began)
         if status != 0:
             return status
         if number + 1 < len(buildpacks):
