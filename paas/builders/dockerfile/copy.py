@@ -148,6 +148,8 @@ def _symbolic(mode: int, who: str, operator: str, letters: str, *, is_directory:
 
 def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source, taken: set[str]) -> None:
     entry = source.entry
+    if _is_excluded(order, source):
+        return
     writer.forget_names()  # names of one file stay names of one below one source, not across several
     if order.copy.keeps_parents:
         target = posixpath.join(order.destination, source.kept)
@@ -165,6 +167,16 @@ def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source, taken: s
     else:
         target = _file_target(order, writer, posixpath.basename(entry.path), taken)
         writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
+
+
+def _is_excluded(order: CopyOrder, source: Source) -> bool:
+    """Say whether `--exclude` names the source itself: a file by its name or path, with `--parents` whatever it is."""
+    if not order.excludes or source.is_remote:
+        return False
+    if order.copy.keeps_parents:
+        return order.excludes.ignores(source.kept)
+    path = source.entry.path
+    return not source.entry.is_directory and any(order.excludes.ignores(p) for p in (path, posixpath.basename(path)))
 
 
 def _unpacks(order: CopyOrder, source: Source) -> bool:
@@ -187,14 +199,18 @@ def _copy_parents(order: CopyOrder, writer: LayerWriter, source: Source) -> None
 
 
 def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, destination: str) -> None:
-    """Copy what is in a directory. Directories in it are made like the source's; the destination has only its time."""
+    """Copy what is in a directory. Directories in it are made like the source's; the destination has only its time.
+
+    What is excluded is meant relative to it, with `--parents` relative to where the kept directories begin.
+    """
     top = source.entry
     real = writer.directory(destination, _new_directory(order))
     writer.set_directory_time(real, top.status.st_mtime_ns)
     base = len(top.path) + 1 if top.path else 0
+    above = f"{source.kept}/" if order.copy.keeps_parents and source.kept else ""
     for entry in source.tree.walk(top.path):
         inside = entry.path[base:]
-        if order.excludes and order.excludes.ignores(inside):
+        if order.excludes and order.excludes.ignores(above + inside):
             continue
         target = posixpath.join(destination, inside).strip("/")
         if entry.is_directory:

@@ -104,10 +104,11 @@ class LayerSteps:
         owner = find_owner(copy.chown, self.root(state)) if copy.chown else (0, 0) if origin.is_context else None
         with contextlib.ExitStack() as stack:
             found = [self._found(copy, source, origin, stack) for source in copy.sources]
+            counted = IgnoreRules() if copy.keeps_parents else excludes  # there they are not relative to a source
             # A linked layer is the same whatever lies below it.
             below = () if copy.is_linked and not copy.chmod else state.layers
             key = step_key(
-                "add" if copy.is_add else "copy", below, [self._identity(f, origin, excludes) for f in found], copy.sources,
+                "add" if copy.is_add else "copy", below, [self._identity(f, origin, counted) for f in found], copy.sources,
                 destination, owner, copy.chmod, copy.excludes, [(h.name, h.content) for h in copy.heredocs],
                 copy.keeps_parents, copy.unpacks, copy.is_linked,
             )  # fmt: skip
