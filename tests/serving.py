@@ -37,6 +37,8 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
             print(*words)
         case ["whoami"]:
             print(identity.name, identity.is_admin)
+        case ["pid"]:
+            print(os.getpid())
         case ["cat"]:
             sys.stdout.write(sys.stdin.read())
         case ["environ"]:
@@ -115,6 +117,12 @@ class Served:
             [sys.executable, "-c", CLIENT, *argv], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, **options,  # type: ignore[call-overload]
         )  # fmt: skip
+
+    def spare(self) -> int:
+        """Return the process that waits for the next command, once there is one and nothing else runs."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        eventually(lambda: len(children.read_text().split()) == 1)
+        return int(children.read_text())
 
     def poked(self) -> int:
         """Return how often the supervisor would have been poked."""

@@ -166,7 +166,7 @@ write_launcher() {
     cat >"$tree/bin/paas" <<END
 #!$tree/bin/python -IS
 import sys
-sys.path.append("$packages")
+sys.path.insert(0, "$packages")
 from paas.cli.main import main
 sys.exit(main())
 END

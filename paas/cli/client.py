@@ -1,20 +1,17 @@
 """The thin client: hand a command and our own stdin, stdout and stderr to the server, wait for its exit code.
 
-Imported for every command, so it imports nothing that costs start-up time: not paas.paths, and of socket, signal and json only
-the parts written in C. That is most of what a short command takes.
+Imported for every command, so it imports nothing that costs start-up time: not paas.paths, and of os, socket and signal only
+the parts written in C, which are there already. The interpreter itself is most of what a short command takes.
 Protocol: one JSON line with the three descriptors (SCM_RIGHTS); then lines `{"signal": name}` to the server, one line
 `{"exit": code, "error": text}` back. The server knows who we are from the socket (SO_PEERCRED).
 """
 
-from __future__ import annotations
-
 import _signal  # type: ignore[import-not-found]
 import _socket
-import os
+import posix
 import sys
-from _json import encode_basestring_ascii
 
-TYPE_CHECKING = False  # typing costs 5 ms
+TYPE_CHECKING = False  # typing costs 5 ms; so the types below stand in quotes: __future__ is one more file to read
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +26,7 @@ FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
 #: Variables of ours that the command line names, for `image:build`; never taken for the command's own environment.
 CALLER_PREFIX = "PAAS_CALLER_"
 #: Exit code when the server goes away before the command ends.
-SERVER_GONE = os.EX_UNAVAILABLE
+SERVER_GONE = posix.EX_UNAVAILABLE
 #: What the server's answer is around the exit code, when there is nothing else to say.
 _SIMPLE = (b'{"exit": ', b', "error": "", "remedy": ""}\n')
 #: After so many Ctrl-C without an answer the client gives up waiting.
@@ -38,24 +35,31 @@ PATIENCE = 3
 
 def socket_path() -> str:
     """Return the path of the server's socket, as paas.paths has it."""
-    return os.path.join(os.environ.get("PAAS_RUN", "/run/paas"), "paas.sock")  # noqa: PTH118  # pathlib costs 10 ms
+    return f"{environment().get('PAAS_RUN', '/run/paas').rstrip('/')}/paas.sock"
 
 
-def try_server(argv: Sequence[str]) -> int | None:
+def environment() -> "dict[str, str]":
+    """Return our environment as os.environ has it; os costs 1 ms, and without site nobody has imported it."""
+    kept = "surrogateescape"
+    return {name.decode(errors=kept): value.decode(errors=kept) for name, value in posix.environ.items()}
+
+
+def try_server(argv: "Sequence[str]") -> int | None:
     """Run the command in the server with our terminal; return its exit code, or None when no server listens."""
-    return _run({"argv": argv, "cwd": _directory(), "as": os.environ.get("PAAS_IDENTITY", "")}, _named_variables(argv))
+    variables = environment()
+    return _run({"argv": argv, "cwd": _directory(), "as": variables.get("PAAS_IDENTITY", "")}, _named_variables(argv, variables))
 
 
 def run_ssh_command(key_name: str) -> int:
     """Run what an OpenSSH client asked for as the owner of this key: the forced command of authorized_keys."""
-    code = _run({"command": os.environ.get("SSH_ORIGINAL_COMMAND", ""), "as": key_name}, minds_reader=True)
+    code = _run({"command": environment().get("SSH_ORIGINAL_COMMAND", ""), "as": key_name}, minds_reader=True)
     if code is None:
         _complain("The server does not run", "ask the administrator to run: paas doctor")
         return SERVER_GONE
     return code
 
 
-def open_command(path: str, request: Mapping[str, object], descriptors: Sequence[int]) -> socket.socket:
+def open_command(path: str, request: "Mapping[str, object]", descriptors: "Sequence[int]") -> "socket.socket":
     """Connect and send a request with stdin, stdout and stderr. Raises OSError."""
     import socket
 
@@ -72,7 +76,7 @@ def send_signal(connection: _socket.socket, name: str) -> None:
         pass
 
 
-def _send_request(connection: _socket.socket, path: str, request: Mapping[str, object], descriptors: Sequence[int]) -> None:
+def _send_request(connection: _socket.socket, path: str, request: "Mapping[str, object]", descriptors: "Sequence[int]") -> None:
     """Connect and send; the connection is closed when that fails."""
     passed = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in descriptors)
     try:
@@ -89,6 +93,10 @@ def _send_request(connection: _socket.socket, path: str, request: Mapping[str, o
 def as_json(value: object) -> str:
     """Return texts, sequences and mappings of them as JSON; the json module takes as long to import as all the rest."""
     if isinstance(value, str):
+        if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
+            return f'"{value}"'
+        from _json import encode_basestring_ascii
+
         return str(encode_basestring_ascii(value))
     if isinstance(value, dict):
         return "{" + ", ".join(f"{as_json(key)}: {as_json(item)}" for key, item in value.items()) + "}"
@@ -98,9 +106,9 @@ def as_json(value: object) -> str:
 
 
 def _run(
-    request: dict[str, object], variables: Mapping[str, str] | None = None, *, minds_reader: bool = False
+    request: "dict[str, object]", variables: "Mapping[str, str] | None" = None, *, minds_reader: bool = False
 ) -> int | None:
-    forwarded = {k: v for k, v in os.environ.items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
+    forwarded = {k: v for k, v in environment().items() if k in FORWARDED or k.startswith(FORWARDED_PREFIX)}
     request["env"] = {**forwarded, **(variables or {})}
     restore = _kept_terminal()
     try:
@@ -117,21 +125,21 @@ def _run(
         restore()
 
 
-def _named_variables(argv: Sequence[str]) -> dict[str, str]:
+def _named_variables(argv: "Sequence[str]", variables: "Mapping[str, str]") -> "dict[str, str]":
     """Return what `image:build` may want of our environment: `--build-arg KEY`, `--secret id=KEY,env=KEY`, the SSH agent."""
     if "image:build" not in argv:
         return {}
     names = {"SSH_AUTH_SOCK", "SOURCE_DATE_EPOCH"}
     for field in ",".join(argv).split(","):
         names.add(field.rpartition("=")[2])
-    return {CALLER_PREFIX: "1", **{CALLER_PREFIX + name: os.environ[name] for name in names if name in os.environ}}
+    return {CALLER_PREFIX: "1", **{CALLER_PREFIX + name: variables[name] for name in names if name in variables}}
 
 
 def _forward_signals(connection: _socket.socket) -> None:
     names = {_signal.SIGINT: "INT", _signal.SIGTERM: "TERM", _signal.SIGHUP: "HUP", _signal.SIGWINCH: "WINCH"}
     interrupts = 0
 
-    def forward(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: "FrameType | None") -> None:
         nonlocal interrupts
         send_signal(connection, names[number])
         interrupts += number == _signal.SIGINT
@@ -179,9 +187,9 @@ def _wait(connection: _socket.socket) -> int:
     return int(result["exit"])
 
 
-def _kept_terminal() -> Callable[[], None]:
+def _kept_terminal() -> "Callable[[], None]":
     """Return what leaves the terminal as it is now, also when the command that had it in raw mode was killed."""
-    if not os.isatty(0):
+    if not posix.isatty(0):
         return lambda: None
     import termios
 
@@ -199,7 +207,7 @@ def _kept_terminal() -> Callable[[], None]:
 
 def _directory() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109  # pathlib again
+        return posix.getcwd()
     except FileNotFoundError:
         return "/"  # the directory was removed under us
 

@@ -1,4 +1,4 @@
-"""One command in a process of its own, forked from the executor: take over the client's terminal, run, exit."""
+"""One command in a process of its own, forked from the executor (spare.py): take over the client's terminal, run, exit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from paas.serve.request import Request
 
 #: Runs one command line for somebody and returns its exit code; prints its errors itself.
 Runner = Callable[[Sequence[str], Identity], int]
+#: Requests to end; blocked until the command can undo what it has begun.
+ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int], run: Runner) -> NoReturn:
-    """Become the command: never returns into the executor's loop, whatever happens."""
+    """Become the command in a session of our own: never returns into the executor's loop, whatever happens."""
     code = os.EX_SOFTWARE
     try:
         _take_signals(request)
-        os.setsid()
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         # The executor's other descriptors are other clients' connections: ours would keep them open.
@@ -54,10 +55,10 @@ def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int
 
 def _take_signals(request: Request) -> None:
     """End like Ctrl-C on every request to end, so that whatever the command has begun is undone."""
-    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN if request.survives_hangup else signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_END)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

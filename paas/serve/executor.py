@@ -1,13 +1,14 @@
-"""The executor: forks one process per command that arrives on the unix socket. One thread, one selector, no waiting.
+"""The executor: one process per command that arrives on the unix socket. One thread, one selector, no waiting.
 
-Everything is imported before the first fork, so a command starts in milliseconds and shares our memory. What a command
-does, it does in its own process: a crash, a leak or a signal there hurts nobody here.
+Everything is imported before the first fork, and one process is forked ahead (spare.py), so a command starts at once and
+shares our memory. What a command does, it does in its own process: a crash, a leak or a signal there hurts nobody here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -18,9 +19,10 @@ from dataclasses import dataclass, field
 
 from paas.context import Identity
 from paas.errors import Conflict, HostProblem, PaasError, UsageError
-from paas.serve.command import Runner, run_in_child
+from paas.serve.command import Runner
 from paas.serve.peers import identify, peer_of
 from paas.serve.request import MAX_REQUEST_BYTES, Request, parse_request
+from paas.serve.spare import Reserve
 from paas.serve.stop import StopSignal
 
 #: Commands under way at once; each is a process.
@@ -61,8 +63,9 @@ class Executor:
     """
 
     def __init__(self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None]) -> None:
-        self._listener, self._user, self._run, self._poke = listener, user, run, poke
+        self._listener, self._user, self._poke = listener, user, poke
         self._selector = selectors.DefaultSelector()
+        self._reserve = Reserve(run, self._selector)
         self._sessions: set[Session] = set()
 
     def serve(self, stop: StopSignal) -> None:
@@ -71,14 +74,16 @@ class Executor:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(stop, selectors.EVENT_READ, None)
         while not stop.is_set:
-            self._turn(1.0 if self._waiting() else None)
+            self._turn(min(1.0 if self._waiting() else math.inf, self._reserve.wait_s))
             self._drop_silent_clients()
+            self._reserve.refill()
         self._selector.unregister(self._listener)
         self._selector.unregister(stop)
+        self._reserve.drop()
         self._finish()
 
-    def _turn(self, timeout_s: float | None) -> None:
-        for key, _ in self._selector.select(timeout_s):
+    def _turn(self, timeout_s: float) -> None:
+        for key, _ in self._selector.select(None if timeout_s == math.inf else timeout_s):
             # An event before this one may have ended its session.
             if key.data is not None and self._selector.get_map().get(key.fd) is key:
                 key.data()
@@ -114,7 +119,7 @@ class Executor:
     def _answer_request(self, session: Session, line: bytes) -> None:
         try:
             request, identity = self._admit(session, line)
-            self._fork(session, request, identity)
+            self._start(session, request, identity)
         except PaasError as exc:
             self._end(session, exc.exit_code, error=exc.message, remedy=exc.remedy)
             return
@@ -138,17 +143,14 @@ class Executor:
 
     # -- its command runs
 
-    def _fork(self, session: Session, request: Request, identity: Identity) -> None:
+    def _start(self, session: Session, request: Request, identity: Identity) -> None:
         """Start the command. Raises HostProblem when the machine has no room for it, which is no harm to the others."""
         try:
-            session.pid = os.fork()
+            process = self._reserve.take(request, identity, session.descriptors)
         except OSError as exc:
             remedy = "wait for other commands to end, or run: sudo paas doctor"
             raise HostProblem(f"The command could not be started: {exc.strerror}", remedy=remedy) from exc
-        if session.pid == 0:
-            run_in_child(request, identity, session.descriptors, self._run)
-        session.request = request
-        session.pidfd = os.pidfd_open(session.pid)
+        session.pid, session.pidfd, session.request = process.pid, process.pidfd, request
         self._selector.register(session.pidfd, selectors.EVENT_READ, lambda: self._reap(session))
         self._close_descriptors(session)
 
@@ -205,6 +207,7 @@ class Executor:
         changes = session.request is not None and session.request.may_change_apps
         self._hang_up_parts(session)
         self._end(session, code if code >= 0 else 128 - code)
+        self._reserve.hasten()
         if changes:
             self._poke()
 

@@ -117,7 +117,8 @@ def _installed_command(directory: Path) -> Path:
     """Write the command as the installer does; the test environment's own costs more to start."""
     checkout, command = Path(__file__).parent.parent.parent, directory / "paas"
     command.write_text(
-        f'#!{sys.executable} -IS\nimport sys\nsys.path.append("{checkout}")\nfrom paas.cli.main import main\nsys.exit(main())\n'
+        f'#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, "{checkout}")\n'
+        "from paas.cli.main import main\nsys.exit(main())\n"
     )
     command.chmod(0o755)
     return command

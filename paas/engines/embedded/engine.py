@@ -296,7 +296,8 @@ class EmbeddedEngine:
     def preload(self) -> None:
         """Import and read now what the first start would wait for; for a process that lives long."""
         bridge.preload()
-        _ = self._ground.seccomp, self._ground.crun, self._ground.conmon, self._ground.init, self._ground.hierarchies
+        self._ground.seccomp_program()
+        _ = self._ground.crun, self._ground.conmon, self._ground.init, self._ground.hierarchies
 
     def _running(self, container: str) -> Record:
         record = self._record(container)

@@ -17,6 +17,8 @@ from paas.engines import Stdio
 from paas.engines.embedded.terminal import write_all
 
 _PIECE_BYTES = 64 * 1024
+#: /dev/null. Source: the kernel's admin-guide/devices.txt.
+_NULL_DEVICE = os.makedev(1, 3)
 
 
 @contextlib.contextmanager
@@ -29,7 +31,10 @@ def passable(stdio: Stdio) -> Iterator[Stdio]:
         if not _is_passable(stdin):
             stdin, writing = os.pipe2(os.O_CLOEXEC)
             stack.callback(os.close, stdin)
-            copies.append(lambda: _copy_in(stdio.stdin, writing, is_over))
+            if _is_null(stdio.stdin):
+                os.close(writing)  # a thread that reads nothing takes as long to start as a tool
+            else:
+                copies.append(lambda: _copy_in(stdio.stdin, writing, is_over))
         given = {d: d for d in (stdio.stdout, stdio.stderr)}
         targets: dict[int, int] = {}
         for descriptor in given:
@@ -47,6 +52,11 @@ def passable(stdio: Stdio) -> Iterator[Stdio]:
             os.write(end, b"\0")
             for thread in threads:
                 thread.join()
+
+
+def _is_null(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == _NULL_DEVICE
 
 
 def _is_passable(descriptor: int) -> bool:

@@ -8,6 +8,7 @@ import os
 import pty
 import pwd
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -202,6 +203,26 @@ def test_a_request_without_streams_is_refused(served: Served) -> None:
 def test_many_commands_at_once(served: Served) -> None:
     clients = [served.start("echo", str(number)) for number in range(40)]
     assert [client.communicate(timeout=60)[0] for client in clients] == [f"{number}\n" for number in range(40)]
+
+
+def test_each_command_runs_in_a_process_that_waited_for_it(served: Served) -> None:
+    for _ in range(3):
+        spare = served.spare()
+        assert served.paas("pid").stdout == f"{spare}\n"
+
+
+def test_a_command_that_finds_no_process_waiting_runs_all_the_same(served: Served) -> None:
+    spare = served.spare()
+    os.kill(spare, signal.SIGKILL)
+    assert int(served.paas("pid").stdout) != spare
+    assert served.paas("echo", "on").stdout == "on\n"
+
+
+def test_the_waiting_process_ends_with_a_killed_executor(served: Served) -> None:
+    waiting = os.pidfd_open(served.spare())
+    os.kill(served.pid, signal.SIGKILL)
+    assert select.select([waiting], [], [], 15)[0]
+    os.close(waiting)
 
 
 def test_ctrl_c_on_a_terminal_reaches_the_command(served: Served, tmp_path: Path) -> None:

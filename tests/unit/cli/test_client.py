@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posix
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import paas
-from paas.cli.client import as_json
+from paas.cli.client import as_json, environment, socket_path
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,17 @@ def test_what_has_no_place_in_a_request_is_a_fault() -> None:
 
 def test_a_command_imports_nothing_that_costs_time() -> None:
     """Each of these costs as much as the rest of the client."""
-    script = "import sys; sys.path.append(sys.argv[1]); import paas.cli.client; print(*sys.modules)"
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import paas.cli.main, paas.cli.client; print(*sys.modules)"
     argv = [sys.executable, "-IS", "-c", script, str(Path(paas.__file__).parent.parent)]
     loaded = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
-    heavy = {"json", "socket", "signal", "enum", "re", "typing", "contextlib", "collections", "pathlib", "types", "site"}
+    heavy = {
+        "os", "__future__", "_json", "json", "socket", "signal", "enum", "re", "typing", "contextlib", "collections", "pathlib",
+        "types", "site",
+    }  # fmt: skip
     assert heavy & set(loaded) == set()
 
+
+def test_our_environment_is_what_os_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posix, "environ", {b"PAAS_RUN": b"/run/other/", b"BYTES": b"\xff\xc3\xa4"})
+    assert environment() == {"PAAS_RUN": "/run/other/", "BYTES": "\udcff\u00e4"}
+    assert socket_path() == "/run/other/paas.sock"

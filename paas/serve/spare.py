@@ -1,0 +1,153 @@
+"""A process forked ahead of time for the command that is yet to come: it waits for the request on a socket of its own.
+
+    executor --socketpair: request (memfd), stdin, stdout, stderr--> spare, which becomes the command
+
+So no command waits for the fork of a process as large as the executor, unless it comes while no spare is there yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from paas.context import Identity
+from paas.host.process import close_descriptors, rename_process
+from paas.serve.command import ASKED_TO_END, Runner, run_in_child
+from paas.serve.request import Request
+
+#: The next spare is made when a command has ended, or so long after it has begun: until then it needs the processors itself.
+DELAY_S = 0.05
+#: One that dies by itself is not replaced sooner: something is wrong with the machine.
+PAUSE_S = 5.0
+#: The request, stdin, stdout and stderr.
+_DESCRIPTORS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spare:
+    """A child that waits for its command; whoever has forked it reaps it and closes `pidfd`."""
+
+    pid: int
+    pidfd: int
+    channel: socket.socket
+
+    def become(self, request: Request, identity: Identity, descriptors: Sequence[int]) -> None:
+        """Have it become this command. Raises OSError when it has died."""
+        memory = os.memfd_create("paas-request")
+        try:
+            with open(memory, "wb", closefd=False) as stream:
+                pickle.dump((request, identity), stream)
+            socket.send_fds(self.channel, [b"\n"], [memory, *descriptors])
+        finally:
+            os.close(memory)
+        self.channel.close()
+
+    def dismiss(self) -> None:
+        """End it and wait; it has nothing to lose."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        self.channel.close()
+
+
+class Reserve:
+    """Keep one spare ready; `selector` tells when it dies."""
+
+    def __init__(self, run: Runner, selector: selectors.BaseSelector) -> None:
+        self._run, self._selector = run, selector
+        self._spare: Spare | None = None
+        self._due_at = 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """How long from now until there is one to make."""
+        return math.inf if self._spare is not None else max(self._due_at - time.monotonic(), 0.0)
+
+    def take(self, request: Request, identity: Identity, descriptors: Sequence[int]) -> Spare:
+        """Return the process that is now this command: the spare, or a new one while there is none. Raises OSError."""
+        self._due_at = time.monotonic() + DELAY_S
+        if self._spare is not None:
+            spare = self._release(self._spare)
+            try:
+                spare.become(request, identity, descriptors)
+                return spare
+            except OSError:
+                spare.dismiss()  # it has died and nobody has noticed yet
+        spare = fork_spare(self._run)
+        try:
+            spare.become(request, identity, descriptors)
+        except OSError:
+            spare.dismiss()
+            raise
+        return spare
+
+    def hasten(self) -> None:
+        """A command has ended: the processors are free for the next spare."""
+        self._due_at = min(self._due_at, time.monotonic())
+
+    def refill(self) -> None:
+        """Make one if it is time."""
+        if self.wait_s > 0:
+            return
+        try:
+            spare = self._spare = fork_spare(self._run)
+        except OSError:
+            self._due_at = time.monotonic() + PAUSE_S  # no room on the machine; a command that comes tries itself
+            return
+        self._selector.register(spare.pidfd, selectors.EVENT_READ, self.drop)
+
+    def drop(self) -> None:
+        """End the spare, or take note that it has died."""
+        if self._spare is not None:
+            self._release(self._spare).dismiss()
+            self._due_at = time.monotonic() + PAUSE_S
+
+    def _release(self, spare: Spare) -> Spare:
+        self._selector.unregister(spare.pidfd)
+        self._spare = None
+        return spare
+
+
+def fork_spare(run: Runner) -> Spare:
+    """Fork one. Raises OSError."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        its.close()
+        raise
+    if pid == 0:
+        _wait_for_command(its, run)
+    its.close()
+    return Spare(pid=pid, pidfd=os.pidfd_open(pid), channel=ours)
+
+
+def _wait_for_command(channel: socket.socket, run: Runner) -> NoReturn:
+    """Be the spare, then the command: never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        # Whoever asks the command to end while it is not yet that command asks it as soon as it is.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END)
+        os.setsid()
+        close_descriptors(keep=(channel.fileno(),))
+        rename_process("paas spare")
+        received, descriptors, _, _ = socket.recv_fds(channel, 1, _DESCRIPTORS)
+        if not received:
+            os._exit(0)  # the executor has ended
+        with open(descriptors[0], "rb", closefd=False) as stream:
+            stream.seek(0)
+            request, identity = pickle.load(stream)
+    except BaseException:
+        os._exit(os.EX_SOFTWARE)
+    run_in_child(request, identity, descriptors[1:], run)
