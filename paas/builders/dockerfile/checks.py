@@ -56,13 +56,16 @@ def _casing(instructions: Sequence[Instruction]) -> Iterator[Finding]:
             yield Finding(rule="ConsistentInstructionCasing", line=line, message=message)
 
 
-def _protocols(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+def _exposed(instructions: Sequence[Instruction]) -> Iterator[Finding]:
     for instruction in instructions:
         for port in instruction.ports if isinstance(instruction, Expose) else ():
             protocol = port.partition("/")[2]
             if "$" not in port and protocol != protocol.lower():
                 message = f"Defined protocol '{port}' in EXPOSE instruction should be lowercase"
                 yield Finding(rule="ExposeProtoCasing", line=instruction.line, message=message)
+            if "$" not in port and ":" in port:
+                message = f"EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
+                yield Finding(rule="ExposeInvalidFormat", line=instruction.line, message=message)
 
 
 def _stage_names(instructions: Sequence[Instruction]) -> Iterator[Finding]:
@@ -134,5 +137,5 @@ def _working_directories(instructions: Sequence[Instruction]) -> Iterator[Findin
 
 
 _CHECKS: tuple[Callable[[Sequence[Instruction]], Iterator[Finding]], ...] = (
-    _stage_names, _casing, _commands, _names_and_values, _working_directories, _protocols,
+    _stage_names, _casing, _commands, _names_and_values, _working_directories, _exposed,
 )  # fmt: skip

@@ -6,6 +6,7 @@ the directory of WORKDIR are the builder's.
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 import signal
@@ -250,11 +251,27 @@ def _script_argv(content: str) -> tuple[str, ...]:
 
 
 def _ports(text: str) -> tuple[str, ...]:
-    match = _PORT.match(text)
+    """Return the ports that a word of EXPOSE means. An address and ports of the host are looked at and mean nothing."""
+    host, _, container = text.rpartition(":")
+    match = _PORT.match(container)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if match is None or not 1 <= first <= last <= 65535:
         raise ValueError(f"invalid containerPort: {text}")
+    if host:
+        _check_host_part(host, last - first)
     return tuple(f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1))
+
+
+def _check_host_part(text: str, span: int) -> None:
+    """Refuse what cannot stand before a port of EXPOSE: `[address:][port[-port]]`, so many ports as the container has."""
+    address, colon, ports = text.rpartition(":")
+    first, _, last = ports.partition("-")
+    if (ports or not colon) and not (first.isdecimal() and (last or first).isdecimal()):
+        raise ValueError(f"invalid hostPort: {ports}")
+    if ports and span and int(last or first) - int(first) != span:
+        raise ValueError(f"invalid ranges specified for container and host Ports: {text}")
+    if address:
+        ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))  # raises ValueError that says so
 
 
 def _healthcheck(instruction: Healthcheck) -> ImageHealthcheck:

@@ -53,6 +53,8 @@ def test_a_plain_file_gives_no_warning() -> None:
         ("FROM debian\nRUN a \\\n\n# comment\n  b \\\n  c\nRUN d\n", "Empty continuation line (line 6)"),
         ("FROM debian\nRUN a \\\n# comment\n  b\n", ""), ("FROM debian\nRUN a \\\n", ""),
         ("FROM debian\nEXPOSE 80/TCP 81\n", "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase (line 2)"),
+        ("FROM debian\nEXPOSE 127.0.0.1:80:80\n",
+         "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80' (line 2)"),
         ("FROM node:22${VARIANT} AS jsbuilder\n", "FROM argument 'VARIANT' is not declared (line 1)"),
         ("ARG VERSION=1\nFROM node:${VERSIN}x\n", "FROM argument 'VERSIN' is not declared (did you mean VERSION?) (line 2)"),
         ("FROM --platform=$BULDPLATFORM debian\n",
