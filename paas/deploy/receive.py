@@ -151,7 +151,7 @@ def _refuse_overtaken(ctx: Context, app: App, update: RefUpdate, present: str) -
     if pushed_by == ctx.identity.name or not git.contains(repo, update.new, seen):
         return
     raise Conflict(
-        f"{update.branch} was pushed by {pushed_by or 'somebody else'} while this push waited, which it does not contain",
+        f"{update.branch} was pushed by {pushed_by or 'somebody else'} while this push waited, and this one does not hold that",
         remedy="look at it with git fetch, then push again",
     )
 
