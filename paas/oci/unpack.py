@@ -73,7 +73,7 @@ def unpack_members(plain: PlainStream, unpacker: Unpacker, below: str = "") -> U
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as exc:
         raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
     except OSError as exc:
-        raise _problem(exc, unpacker.root) from exc
+        raise _problem(exc, Path(exc.filename) if below and exc.filename else unpacker.root) from exc
 
 
 def _put_below(below: str, member: tarfile.TarInfo) -> bool:
