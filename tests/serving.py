@@ -37,6 +37,10 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
             print(*words)
         case ["whoami"]:
             print(identity.name, identity.is_admin)
+        case ["rehearse"]:
+            (Path(os.environ["PAAS_RUN"]) / f"rehearsed-{os.getpid()}").touch()
+            print("heard by nobody")
+            raise RuntimeError("a rehearsal may go wrong")
         case ["pid"]:
             print(os.getpid())
         case ["cat"]:
@@ -118,6 +122,10 @@ class Served:
             stderr=subprocess.PIPE, text=True, **options,  # type: ignore[call-overload]
         )  # fmt: skip
 
+    def process_count(self) -> int:
+        """Return how many processes the executor has: those that wait and those that are commands."""
+        return len(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+
     def spare(self) -> int:
         """Return the process that waits for the next command, once there is one and nothing else runs."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
@@ -145,7 +153,9 @@ def executor(run_dir: Path) -> Iterator[Served]:
     if pid == 0:
         try:
             os.environ["PAAS_RUN"] = str(run_dir)
-            Executor(listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None).serve(StopSignal())
+            Executor(
+                listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None, rehearsal=["rehearse"]
+            ).serve(StopSignal())
         except BaseException:
             traceback.print_exc()
         finally:

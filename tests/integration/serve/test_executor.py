@@ -218,6 +218,45 @@ def test_a_command_that_finds_no_process_waiting_runs_all_the_same(served: Serve
     assert served.paas("echo", "on").stdout == "on\n"
 
 
+def test_a_rehearsal_that_goes_wrong_is_heard_by_nobody(served: Served) -> None:
+    spare = served.spare()
+    eventually((served.run_dir / f"rehearsed-{spare}").exists)
+    done = served.paas("pid")
+    assert (done.stdout, done.stderr) == (f"{spare}\n", "")
+
+
+def test_long_requests_reach_the_process_that_waits(served: Served) -> None:
+    spare, words = served.spare(), ["x" * 100_000] * 8
+    assert served.paas("echo", *words).stdout == " ".join(words) + "\n"
+    assert not Path(f"/proc/{spare}").exists()
+
+
+def test_a_request_to_end_reaches_a_command_that_is_not_awake_yet(served: Served, tmp_path: Path) -> None:
+    spare = served.spare()
+    os.kill(spare, signal.SIGSTOP)
+    client = served.start("logs:sleep", "60", str(tmp_path / "mark"))
+    eventually(lambda: served.process_count() == 2)  # it has been given away: the next one is there
+    client.kill()
+    client.wait()
+    eventually(lambda: _has_pending(spare, signal.SIGHUP))
+    os.kill(spare, signal.SIGCONT)
+    eventually(lambda: not Path(f"/proc/{spare}").exists())
+    assert not (tmp_path / "mark").exists() or (tmp_path / "mark").read_text() == "interrupted"
+
+
+def _has_pending(pid: int, number: signal.Signals) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pending = (int(line.split()[1], 16) for line in lines if line.startswith(("ShdPnd", "SigPnd")))
+    return any(mask >> (number - 1) & 1 for mask in pending)
+
+
+def test_a_stopped_executor_leaves_no_process_waiting(served: Served) -> None:
+    spare = served.spare()
+    os.kill(served.pid, signal.SIGTERM)
+    os.waitpid(served.pid, 0)
+    assert not Path(f"/proc/{spare}").exists()
+
+
 def test_the_waiting_process_ends_with_a_killed_executor(served: Served) -> None:
     waiting = os.pidfd_open(served.spare())
     os.kill(served.pid, signal.SIGKILL)
