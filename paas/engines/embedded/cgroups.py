@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,27 @@ def join_monitors(found: Hierarchies, parent: str, pid: int) -> None:
     leaf = tracking / monitors_cgroup(parent).lstrip("/")
     leaf.mkdir(parents=True, exist_ok=True)
     (leaf / "cgroup.procs").write_text(str(pid))
+
+
+def expect_moves(found: Hierarchies) -> None:
+    """Have the kernel ready, beside our own work, for the move of a process that is to come: a tool's, soon after this.
+
+    The first move in a while waits for an RCU grace period, 10 ms and more; one that follows soon does not. So a thread makes one
+    that changes nothing. Source: cgroup_attach_lock in kernel/cgroup/cgroup.c, kernel/rcu/sync.c.
+    """
+    if found.unified is not None:
+        threading.Thread(target=_stay, args=(found.unified,), name="expect-moves", daemon=True).start()
+
+
+def _stay(root: Path) -> None:
+    """Move ourselves to where we are in the v2 tree."""
+    with contextlib.suppress(OSError):  # whatever there is against it, the kernel has waited before it found out
+        (root / own_cgroup(Path("/proc/self/cgroup").read_text()) / "cgroup.procs").write_text("0")
+
+
+def own_cgroup(memberships: str) -> str:
+    """Return where a process is in the v2 tree, relative to its root, by the text of its /proc/<pid>/cgroup. Pure."""
+    return next(line.removeprefix("0::/") for line in memberships.splitlines() if line.startswith("0::/"))
 
 
 def members(found: Hierarchies, cgroup: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from paas.engines import Stdio
+from paas.engines.embedded import cgroups
 from paas.engines.embedded.attach import run_with_console
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import command_of, read_account, surroundings_of
@@ -106,6 +107,7 @@ def _pipes(stack: contextlib.ExitStack) -> tuple[int, int, int]:
 @contextlib.contextmanager
 def _described(ground: Ground, record: Record, execution: Execution) -> Iterator[Path]:
     """Write the OCI `process` object to a file of the container for as long as it is needed."""
+    cgroups.expect_moves(ground.hierarchies)
     command = command_of(record)
     account = read_account(ground.rootfs(record.id).root, execution.user) if execution.user else command.account
     command = replace(

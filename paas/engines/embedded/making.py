@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from paas.engines.embedded import cgroups
 from paas.engines.embedded.accounts import Account, account_for
 from paas.engines.embedded.claims import Claims
 from paas.engines.embedded.ground import Ground, app_key
@@ -56,6 +57,7 @@ def locked(home: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def making(ground: Ground) -> Iterator[Path]:
     """Give the locked directory of a new container; an exception takes all of it away."""
+    cgroups.expect_moves(ground.hierarchies)
     home = ground.home(secrets.token_hex(ID_BYTES))
     home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

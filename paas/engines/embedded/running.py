@@ -49,6 +49,7 @@ def launch(
 
     `before_start` is called when its init exists and waits. Raises HostProblem, Conflict; leaves nothing running then.
     """
+    cgroups.expect_moves(ground.hierarchies)
     home = ground.home(record.id)
     _prepare(ground, home, record)
     with claimed_ports(ground, record) as publish:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from paas.engines.embedded.cgroups import Hierarchies, children, end, hierarchies, members
+from paas.engines.embedded.cgroups import Hierarchies, children, end, expect_moves, hierarchies, members, own_cgroup
 
 pytestmark = pytest.mark.integration
 
@@ -46,3 +47,33 @@ def test_what_lives_in_a_control_group_is_ended_with_it(tree: Hierarchies) -> No
     assert [sleeper.wait(10) for sleeper in sleepers] == [-9, -9]
     assert children(tree, group) == ()
     assert end(tree, f"{group}/outer")  # nothing is fine
+
+
+def _wait_for_moves() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "expect-moves":
+            thread.join(10)
+
+
+def test_the_kernel_is_made_ready_by_a_move_to_where_we_are(tmp_path: Path) -> None:
+    own = tmp_path / own_cgroup(Path("/proc/self/cgroup").read_text())
+    own.mkdir(parents=True, exist_ok=True)
+    expect_moves(Hierarchies(unified=tmp_path))
+    _wait_for_moves()
+    assert (own / "cgroup.procs").read_text() == "0"
+
+
+def test_nothing_has_moved_by_it() -> None:
+    before = Path("/proc/self/cgroup").read_text()
+    expect_moves(hierarchies())
+    _wait_for_moves()
+    assert Path("/proc/self/cgroup").read_text() == before
+
+
+def test_a_machine_that_does_not_let_us_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    expect_moves(Hierarchies(unified=tmp_path / "missing"))
+    _wait_for_moves()
+    expect_moves(Hierarchies(unified=None))
+    assert failures == []

@@ -8,7 +8,7 @@ import pytest
 
 from paas.engines import LogLine
 from paas.engines.embedded.attendants import container_in
-from paas.engines.embedded.cgroups import Hierarchies, parent_for, parse_hierarchies
+from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, parse_hierarchies
 from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
 from paas.engines.embedded.crun import Crun
 from paas.engines.embedded.logs import parse_lines, read_log
@@ -147,6 +147,18 @@ def test_ports_collide_by_number_protocol_and_address(address: str, protocol: st
         return
     with pytest.raises(Conflict, match="holder"):
         check_ports([wanted], [held])
+
+
+@pytest.mark.parametrize(
+    ("memberships", "path"),
+    [
+        ("10:hugetlb:/x\n1:name=systemd:/y\n0::/\n", ""),
+        ("0::/system.slice/paas.service\n", "system.slice/paas.service"),
+        ("1:cpu:/0::/a\n0::/b:c\n", "b:c"),
+    ],
+)
+def test_where_a_process_is_in_the_v2_tree(memberships, path):
+    assert own_cgroup(memberships) == path
 
 
 @pytest.mark.parametrize(
