@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -59,8 +60,18 @@ def own_agent(keys: Sequence[Path], path: Path) -> Iterator[Path]:
             yield path
         finally:
             if said.strip():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(said), signal.SIGTERM)
+                _end(int(said))
+
+
+def _end(agent: int) -> None:
+    """End the agent, and wait until it has: it is the child of the program, not ours."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(agent)
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            select.select([pidfd], [], [], _CONNECT_TIMEOUT_S)
+        finally:
+            os.close(pidfd)
 
 
 def _add_key(key: Path, agent: Path) -> None:

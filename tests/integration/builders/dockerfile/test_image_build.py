@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import json
 import subprocess
 import sys
@@ -206,8 +207,8 @@ def test_the_client_sends_only_variables_that_the_command_line_names(monkeypatch
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     argv = ["image:build", ".", "--build-arg", "ARG_ONE", "--build-arg=B=1", "--secret", "id=TOKEN", "--secret=id=x,env=NAMED"]
     sent = {"ARG_ONE": "arg_one", "TOKEN": "token", "NAMED": "named", "SSH_AUTH_SOCK": "ssh_auth_sock", "": "1"}
-    assert _named_variables(argv) == {CALLER_PREFIX + name: value for name, value in sent.items()}
-    assert _named_variables(["config:set", "shop", "ARG_ONE"]) == {}
+    assert _named_variables(argv, os.environ) == {CALLER_PREFIX + name: value for name, value in sent.items()}
+    assert _named_variables(["config:set", "shop", "ARG_ONE"], os.environ) == {}
 
 
 def test_a_symlinked_context_is_the_directory_it_leads_to(desk: Desk) -> None:
