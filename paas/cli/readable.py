@@ -19,7 +19,8 @@ def readable_size(size_bytes: float) -> str:
 
 
 def readable_span(seconds: float) -> str:
-    """Return `3 hours`."""
+    """Return `3 hours`. Less than nothing is none: a beginning and an end that different clocks wrote down."""
+    seconds = max(seconds, 0.0)
     size, unit = next((span for span in _SPANS if seconds >= span[0]), _SPANS[-1])
     count = int(seconds // size)
     return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -12,8 +12,9 @@ def test_sizes_are_rounded_to_a_unit(size, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7300, "2 hours"), (86400 * 3, "3 days")],
-)
+    [(-0.01, "0 seconds"), (0.4, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7300, "2 hours"),
+     (86400 * 3, "3 days")],
+)  # fmt: skip
 def test_spans_are_told_in_their_largest_unit(seconds, text):
     assert readable_span(seconds) == text
 
