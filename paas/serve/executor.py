@@ -269,4 +269,7 @@ def _group_of(pid: int) -> int:
 def _signal(session: Session, number: signal.Signals) -> None:
     """Signal the command with all that it started; it leads a process group of its own."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(session.pid, number)
+        try:
+            os.killpg(session.pid, number)
+        except ProcessLookupError:
+            os.kill(session.pid, number)  # it has been forked a moment ago and does not lead one yet
