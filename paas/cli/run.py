@@ -18,10 +18,10 @@ from paas.errors import NotFound
 from paas.model.container import LABEL_DEADLINE, LABEL_RELEASE, Container
 from paas.model.env import parse_assignments
 
-_COMMAND = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_COMMAND = {"allow_interspersed_args": False}  # what stands behind the app is the command's own
 _env_option = click.option("--env", "-e", "env", multiple=True, metavar="KEY=VALUE", help="one more config var")
 _ttl_option = click.option(
-    "--ttl-seconds", "ttl_s", type=click.IntRange(1, 31_536_000), default=DEFAULT_TTL_S, show_default=True,
+    "--ttl", "--ttl-seconds", "ttl_s", type=click.IntRange(1, 31_536_000), default=DEFAULT_TTL_S, show_default=True,
     help="stop it after so long",
 )  # fmt: skip
 

@@ -58,6 +58,7 @@ def restart(ctx: Context, app_name: str, targets: Sequence[str] = (), *, at_once
         ctx.output.step(f"Restarting {app.name}{' ' + ' '.join(targets) if targets else ''}")
         if _release_anew(ctx, app, release, "ps:restart"):
             return
+        _say_what_has_no_process(ctx, app, deployment.formation, targets)
         switch_to(ctx, replace(deployment, generations=generations))
         with ctx.state.transaction():
             ctx.state.apps.bump_generations(app.name, chosen)
@@ -83,6 +84,8 @@ def stop(ctx: Context, app_name: str) -> None:
     with app_turn(ctx, app_name, "ps:stop"):
         app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Stopping {app.name}")
+        if app.is_stopped:
+            ctx.output.detail(f"{app.name} is stopped already")
         ctx.state.apps.set_stopped(app.name, True)
         routing.switch(ctx, app, release, (), {})
         stop_containers(ctx, ctx.scheduler.obsolete(None, app))
@@ -94,6 +97,8 @@ def start_app(ctx: Context, app_name: str, *, at_once: int = 0) -> None:
     with app_turn(ctx, app_name, "ps:start"):
         app, release = ctx.state.apps.get(app_name), deployed_release(ctx, app_name)
         ctx.output.step(f"Starting {app.name}")
+        if not app.is_stopped:
+            ctx.output.detail(f"{app.name} is started already: what is missing is started")
         running = replace(app, is_stopped=False)
         if _release_anew(ctx, app, release, "ps:start"):
             return
@@ -112,6 +117,16 @@ def restore(ctx: Context, app_name: str) -> None:
     failures = reconcile(ctx, app_name, wait=True)
     if failures:
         raise failures[0]
+
+
+def _say_what_has_no_process(ctx: Context, app: App, formation: Mapping[str, int], targets: Sequence[str]) -> None:
+    """Say which of the targets, or whether all of the app, is scaled to 0, where a restart has nothing to do."""
+    if not any(formation.values()):
+        ctx.output.detail(f"nothing to do: all of {app.name} is scaled to 0")
+        return
+    for target in targets:
+        if not formation.get(target, 1):
+            ctx.output.detail(f"nothing to do: {target} is scaled to 0")
 
 
 def _refuse_declared(app: App, release: Release) -> None:

@@ -148,7 +148,7 @@ def _stopped_after(ctx: Context, name: str, ttl_s: int) -> Iterator[None]:
     finally:
         timer.cancel()
         if over.is_set():
-            ctx.output.warn(f"It was stopped as it ran longer than {ttl_s} s (--ttl-seconds)")
+            ctx.output.warn(f"It was stopped as it ran longer than {ttl_s} s (--ttl)")
 
 
 def named_process(release: Release, command: Sequence[str]) -> ProcessType:

@@ -135,9 +135,9 @@ def test_one_offs(instance: Instance, app_name: str) -> None:
     asked = run([*instance.ssh_argv, "paas@127.0.0.1", f"run --env 'A=b c' {app_name} 'echo $A >&2; cat; exit 7'"], stdin="given")
     assert (asked.code, asked.stdout, asked.stderr) == (7, "given", "b c\n")
     assert instance.ssh("run", "--no-tty", app_name, "tidy").expect().stdout == "tidied\n"
-    over = instance.ssh("run", "--ttl-seconds", "1", app_name, "sleep 600")
+    over = instance.ssh("run", "--ttl", "1", app_name, "sleep 600")
     assert over.code == 143
-    assert "--ttl-seconds" in over.stderr
+    assert "(--ttl)" in over.stderr
 
     name = instance.ssh("run:detached", "--no-tty", app_name, "'echo one; exit 4'").expect().stdout.strip()
     described = wait_until("it has ended", lambda: [c for c in oneoffs(instance, app_name) if c["status"] == "stopped"])

@@ -241,7 +241,7 @@ def _failure(message: str, result: StepResult, lines: Sequence[str], said: Seque
     """Return the error: what the buildpack itself `said` was wrong, and then what to do, else `message`."""
     if result.is_oom_killed:
         message, said = "The build ran out of memory", ()
-        remedy = "raise build-memory-mb in paas.toml, or let the build do less at once"
+        remedy = "give it more: paas resource:limit --process-type build --memory 2g <app>, or build-memory-mb in paas.toml"
     else:
         remedy = "\n".join(said[1:]) or "fix what the output says and push again"
     return BuildFailed(said[0] if said else message, remedy=remedy, output=lines[-_TAIL:])

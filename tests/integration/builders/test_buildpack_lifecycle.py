@@ -267,7 +267,7 @@ def test_build_that_eats_all_memory_is_told_so(lab: Lab, app: Path) -> None:
     with pytest.raises(BuildFailed, match="ran out of memory") as caught:
         limits = Limits(memory_bytes=128 << 20)
         lab.build("hungry", app, buildpacks=make_buildpacks(app.parent / "b", one=hungry), limits=limits)
-    assert "build-memory-mb" in caught.value.remedy
+    assert "resource:limit --process-type build" in caught.value.remedy
 
 
 def test_hosts_package_settings_are_readable_though_only_root_may(

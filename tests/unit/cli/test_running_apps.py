@@ -160,6 +160,30 @@ def test_run_hands_options_behind_the_app_to_the_command(deployed, monkeypatch):
     assert not specs[0].has_terminal
 
 
+@pytest.mark.parametrize("option", ["--ttl", "--ttl-seconds"])
+def test_run_takes_a_longest_time_in_seconds(deployed, monkeypatch, option):
+    given = []
+    monkeypatch.setattr("paas.deploy.tasks.run_oneoff", lambda *words, ttl_s, **_: given.append((words[1:], ttl_s)) or 0)
+    assert deployed("run", option, "5", "shop", "ls") == 0
+    assert given == [(("shop", ("ls",)), 5)]
+
+
+@pytest.mark.parametrize("command", ["run", "run:detached"])
+def test_an_option_that_run_does_not_know_is_not_taken_for_an_app(deployed, command):
+    assert deployed(command, "--forever", "shop", "ls") == 2
+    assert "No such option '--forever'" in deployed.err.getvalue()
+
+
+def test_what_has_nothing_to_do_says_so(deployed):
+    assert deployed("ps:restart", "shop", "worker") == 0
+    assert deployed.out.getvalue() == "-----> Restarting shop worker\n       nothing to do: worker is scaled to 0\n"
+    assert deployed("ps:start", "shop") == 0
+    assert "shop is started already" in deployed.out.getvalue()
+    for already in (False, True):
+        assert deployed("ps:stop", "shop") == 0
+        assert ("shop is stopped already" in deployed.out.getvalue()) is already
+
+
 def test_what_was_not_deployed_cannot_be_run_or_restarted(cli):
     cli.ctx.state.apps.create("shop", 0)
     for argv in (("run", "shop", "ls"), ("ps:restart", "shop"), ("ps:stop", "shop"), ("releases:info", "shop")):
