@@ -151,9 +151,8 @@ def show(ctx: Context, words: tuple[str, ...], is_global: bool, merged: bool, st
         ctx.output.plain(envfile.render(values, "json"))
         return
     ctx.output.milestone(f"{app or 'global'} env vars")
-    width = max(map(len, values), default=0) + 1
-    for key, value in values.items():
-        ctx.output.plain(f"{key + ':':<{width}}  {value}")
+    if values:
+        ctx.output.plain(envfile.render(values, "pretty"))
 
 
 @click.command("config:keys")
@@ -178,12 +177,12 @@ def keys_of(ctx: Context, words: tuple[str, ...], is_global: bool, merged: bool,
 @global_option
 @merged_option
 @click.option(
-    "--format", "style", type=click.Choice([*envfile.FORMATS, "docker-args-keys"]), default="exports", help="how to write them"
+    "--format", "style", type=click.Choice([*envfile.FORMATS, *envfile.ONE_WAY]), default="exports", help="how to write them"
 )
 @click.option("--encoded", is_flag=True, help="values in base64")
 @click.pass_obj
 def export(ctx: Context, words: tuple[str, ...], is_global: bool, merged: bool, style: str, encoded: bool) -> None:
-    """Print the config vars for a shell to evaluate, or in another format; config:import reads them all."""
+    """Print the config vars for a shell to evaluate, or in another format."""
     app, _ = _split(words, is_global, at_most=0)
     values = _values(ctx, app, merged=merged)
     text = envfile.render(envfile.encoded(values) if encoded else values, style)

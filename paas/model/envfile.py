@@ -25,7 +25,7 @@ _UNESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def render(values: Values, style: str) -> str:
-    """Write config vars in one of FORMATS, or as names only: `docker-args-keys`. Without a newline at the end."""
+    """Write config vars in one of FORMATS, or for reading alone (ONE_WAY). Without a newline at the end."""
     return _PRINTERS[style](values)
 
 
@@ -79,6 +79,11 @@ def _shell(values: Values) -> Iterator[str]:
     return (f"{key}={shlex.quote(str(value))}" for key, value in values.items())
 
 
+def _pretty(values: Values) -> str:
+    width = max(map(len, values), default=0) + 1
+    return "\n".join(f"{key + ':':<{width}}  {value}" for key, value in values.items())
+
+
 _PRINTERS: Mapping[str, Callable[[Values], str]] = {
     "exports": lambda values: "\n".join(f"export {word}" for word in _shell(values)),
     "shell": lambda values: " ".join(_shell(values)),
@@ -87,6 +92,7 @@ _PRINTERS: Mapping[str, Callable[[Values], str]] = {
     "json": lambda values: json.dumps({key: str(value) for key, value in values.items()}, indent=2),
     "json-list": lambda values: json.dumps([{"name": key, "value": str(value)} for key, value in values.items()], indent=2),
     "docker-args": lambda values: " ".join(f"--env={word}" for word in _shell(values)),
+    "pretty": _pretty,
     "docker-args-keys": lambda values: " ".join(f"--env={key}" for key in values),
 }
 
@@ -249,6 +255,8 @@ _PARSERS: Mapping[str, Callable[[str], _Entries]] = {
 }
 #: What can be written and read.
 FORMATS = tuple(_PARSERS)
+#: What can only be written.
+ONE_WAY = tuple(style for style in _PRINTERS if style not in _PARSERS)
 
 
 def _end_of_line(text: str, at: int) -> int:

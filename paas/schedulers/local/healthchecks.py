@@ -148,7 +148,7 @@ class Checking:
     def _failure(self, check: Healthcheck, result: CheckResult) -> DeployFailed:
         times = "once" if check.attempts == 1 else f"{check.attempts} times"
         problem = f"{self._process} failed its check {title_of(check)} {times}: {result.problem}"
-        remedy = "see what the process says above; attempts, wait and timeout of the check are set in app.json"
+        remedy = "see what the process says above; attempts, wait and timeout of the check stand in app.json, or CHECKS"
         found = failure(self._engine, self._container, problem, remedy=remedy)
         return DeployFailed(found.message, output=(*found.output, *result.output), remedy=found.remedy)
 

@@ -96,6 +96,7 @@ def test_formats_look_as_documented():
     assert render(values, "shell") == "A='x y' B='it'\"'\"'s' C=z"
     assert render(values, "dotenv") == "A='x y'\nB=\"it's\"\nC=z"
     assert render(values, "docker-args") == "--env=A='x y' --env=B='it'\"'\"'s' --env=C=z"
+    assert render({"A": "x y", "LONG": "z"}, "pretty") == "A:     x y\nLONG:  z"
     assert render(values, "docker-args-keys") == "--env=A --env=B --env=C"
     assert json.loads(render(values, "json")) == values
     assert json.loads(render(values, "json-list"))[0] == {"name": "A", "value": "x y"}
