@@ -43,6 +43,14 @@ disconnect_option = click.option(
 )  # fmt: skip
 
 
+def after_dashes(ctx: click.Context, argument: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Take the command of `paas run shop -- ls`: all behind the first `--`, when that comes first."""
+    command = words[1:] if words[:1] == ("--",) else words
+    if argument.required and not command:
+        raise click.MissingParameter(ctx=ctx, param=argument)
+    return command
+
+
 def error_boundary(command: Callable[[], int], output: Output) -> int:
     """Run a command; print what it raises; return the exit code. Nothing else in the product prints errors."""
     try:

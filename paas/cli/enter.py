@@ -6,6 +6,7 @@ import os
 
 import click
 
+from paas.cli.common import after_dashes
 from paas.context import Context
 from paas.deploy.intent import serving_now
 from paas.errors import NotFound
@@ -19,7 +20,7 @@ SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 @click.command("enter", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("app")
 @click.argument("process", default="", metavar="[TYPE[.N]]")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, callback=after_dashes)
 @click.pass_obj
 def enter(ctx: Context, app: str, process: str, command: tuple[str, ...]) -> int:
     """Run a shell or a command in a running container of the app, by default web.1."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from paas.cli.common import format_option, print_json
+from paas.cli.common import after_dashes, format_option, print_json
 from paas.cli.readable import local_time, table
 from paas.context import Context
 from paas.deploy import tasks
@@ -31,7 +31,7 @@ _ttl_option = click.option(
 @_ttl_option
 @click.option("--no-tty", is_flag=True, help="no terminal, even if there is one")
 @click.argument("app")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=after_dashes)
 @click.pass_obj
 def run(ctx: Context, app: str, env: tuple[str, ...], ttl_s: int, no_tty: bool, command: tuple[str, ...]) -> int:
     """Run a command, or a process type of the Procfile, in a new container of the app; its exit code is ours."""
@@ -44,7 +44,7 @@ def run(ctx: Context, app: str, env: tuple[str, ...], ttl_s: int, no_tty: bool, 
 @_ttl_option
 @click.option("--no-tty", is_flag=True, help="as ever: it has no terminal")
 @click.argument("app")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=after_dashes)
 @click.pass_obj
 def run_detached(ctx: Context, app: str, env: tuple[str, ...], ttl_s: int, no_tty: bool, command: tuple[str, ...]) -> None:
     """Run a command in the background; prints its container's name."""

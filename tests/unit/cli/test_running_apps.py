@@ -136,7 +136,8 @@ def test_enter_names_what_runs_when_the_process_does_not(deployed, capsys):
 
 
 @pytest.mark.parametrize(
-    ("argv", "process"), [((), "web"), (("web",), "web"), (("web.1",), "web"), (("worker", "ls", "-l", "--all"), "worker")]
+    ("argv", "process"),
+    [((), "web"), (("web",), "web"), (("web.1",), "web"), (("web", "--", "ls"), "web"), (("worker", "ls", "-l", "-a"), "worker")],
 )
 def test_enter_hands_words_and_exit_code_through(deployed, argv, process, monkeypatch):
     ran = []
@@ -147,7 +148,7 @@ def test_enter_hands_words_and_exit_code_through(deployed, argv, process, monkey
     assert deployed("enter", "shop", *argv) == 7
     (container, *command), = ran
     assert deployed.ctx.engine.inspect(container).labels["paas.type"] == process
-    assert command == (list(argv[1:]) if len(argv) > 1 else list(SHELL))
+    assert command == ([word for word in argv[1:] if word != "--"] or list(SHELL))
 
 
 def test_run_hands_options_behind_the_app_to_the_command(deployed, monkeypatch):
@@ -166,6 +167,16 @@ def test_run_takes_a_longest_time_in_seconds(deployed, monkeypatch, option):
     monkeypatch.setattr("paas.deploy.tasks.run_oneoff", lambda *words, ttl_s, **_: given.append((words[1:], ttl_s)) or 0)
     assert deployed("run", option, "5", "shop", "ls") == 0
     assert given == [(("shop", ("ls",)), 5)]
+
+
+def test_dashes_may_stand_between_an_app_and_the_command(deployed, monkeypatch):
+    given = []
+    monkeypatch.setattr("paas.deploy.tasks.run_oneoff", lambda _, app, words, **__: given.append((app, words)) or 0)
+    for words in (("--", "ls", "-l", "--", "x"), ("ls", "-l", "--", "x")):
+        assert deployed("run", "shop", *words) == 0
+    assert given == [("shop", ("ls", "-l", "--", "x"))] * 2
+    assert deployed("run", "shop", "--") == 2
+    assert "Missing argument 'COMMAND...'" in deployed.err.getvalue()
 
 
 @pytest.mark.parametrize("command", ["run", "run:detached"])
