@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import STACK_IMAGES
+from harness import SCRATCH, STACK_IMAGES
 from paas.builders.dockerfile.builder import build_image
 from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.tree import LayeredTree
@@ -91,7 +91,7 @@ class Yard:
 def open_yard() -> Iterator[Yard]:
     """Give a yard whose store begins with the tests' base image; everything it made is gone afterwards."""
     assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
-    base = Path(tempfile.mkdtemp(prefix="py", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="py", dir=SCRATCH))
     base.chmod(0o755)  # containers are other users and reach their roots through it
     paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
     paths.root.mkdir()

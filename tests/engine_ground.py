@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import SCRATCH
 from paas.engines.embedded import cgroups
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.model.container import PLATFORM, Tenant
@@ -41,7 +42,7 @@ class EngineGround:
 
 
 @contextlib.contextmanager
-def engine_ground(*, parent: Path = Path("/tmp")) -> Iterator[EngineGround]:
+def engine_ground(*, parent: Path = SCRATCH) -> Iterator[EngineGround]:
     """Make an engine in directories of its own below `parent`; everything it made is gone afterwards."""
     # Not below pytest's directories, which are 0700: the runtime looks for a container's root as the tenant.
     root = Path(tempfile.mkdtemp(prefix="paas-engine-", dir=parent))

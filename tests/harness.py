@@ -25,6 +25,8 @@ from slots import claim_slot
 TEST_ROOT = Path(os.environ.get("PAAS_TEST_ROOT", "/var/tmp/paas-tests"))
 #: Image store with the base image, made by tests/run.sh; instances begin with hard links to it.
 STACK_IMAGES = TEST_ROOT / "stack" / "root" / "images"
+#: Where tests make what they take away again: on the disk of the base image, whose files they link; /tmp may be in memory.
+SCRATCH = TEST_ROOT.parent
 PAAS = Path(sys.executable).parent / "paas"
 APPS = Path(__file__).parent / "apps"
 
@@ -98,7 +100,7 @@ class Instance:
     """A running instance. Use as a context manager; leaves nothing behind."""
 
     def __init__(self, *, root: Path | None = None, settings: Mapping[str, object] | None = None) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="pt", dir="/tmp"))
+        self.base = Path(tempfile.mkdtemp(prefix="pt", dir=SCRATCH))
         self.base.chmod(0o755)
         self.slot = claim_slot()
         self.root = root or self.base / "lib"
@@ -357,7 +359,7 @@ def openssh(instance: Instance) -> Iterator[int]:
     keys = directory / "authorized_keys"
     keys.write_text((instance.root / "ssh" / "authorized_keys").read_text().replace("/usr/local/bin/paas", str(PAAS)))
     drop_in = drop_in.replace("/var/lib/paas/ssh/authorized_keys", str(keys))
-    # /tmp is for everybody, which sshd does not like to see above a file with keys.
+    # The directory above is for everybody, which sshd does not like to see above a file with keys.
     main = f"HostKey {directory}/host\nPidFile {directory}/pid\nUsePAM no\nStrictModes no\nListenAddress 127.0.0.1\n{drop_in}"
     (directory / "config").write_text(main)
     with (directory / "log").open("wb") as log:
@@ -385,7 +387,7 @@ def _listens(port: int) -> bool:
 @contextlib.contextmanager
 def loop_disk(size_mb: int) -> Iterator[Path]:
     """Yield a directory on a small ext4 disk of its own."""
-    base = Path(tempfile.mkdtemp(prefix="ptd", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="ptd", dir=SCRATCH))
     base.chmod(0o755)  # the gateway, which is not root, looks for keys in there
     image, target = base / "disk.img", base / "d"
     target.mkdir()

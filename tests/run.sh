@@ -80,5 +80,7 @@ if [[ ${CI:-} != true ]]; then
     echo "-----> Leaving out tests/e2e/test_installation.py, which would replace the installation on this machine: CI=true runs it"
     selection=(-m 'not machine')
 fi
-export PAAS_TESTS_COMPLETE=1 PATH="$VENV/bin:$PATH"
+# On the disk of the base image: /tmp may be in memory, as on Debian 13.
+TMPDIR=$(dirname "$PAAS_TEST_ROOT")
+export TMPDIR PAAS_TESTS_COMPLETE=1 PATH="$VENV/bin:$PATH"
 exec "$VENV/bin/python" -m pytest -p no:cacheprovider --durations=15 "${selection[@]}" "$@"

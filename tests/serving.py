@@ -243,7 +243,7 @@ def gateway(run_dir: Path, **settings: object) -> Iterator[Sshd]:
 @contextlib.contextmanager
 def open_directory() -> Iterator[Path]:
     """Make a directory that other users may reach, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="ps"))
     directory.chmod(0o755)
     try:
         yield directory

@@ -12,7 +12,7 @@ import pytest
 
 from builder_lab import TENANT, Lab
 from dockerfile_yard import remove_traces
-from harness import STACK_IMAGES
+from harness import SCRATCH, STACK_IMAGES
 from paas.engines.embedded.engine import EmbeddedEngine
 from paas.oci.store import ImageStore
 from paas.paths import Paths
@@ -23,7 +23,7 @@ from slots import claim_slot
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
-    base = Path(tempfile.mkdtemp(prefix="pb", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="pb", dir=SCRATCH))
     base.chmod(0o755)
     paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
     paths.root.mkdir()

@@ -121,7 +121,7 @@ def pack(directory: Path, target: Path, *, newest: float | None = None) -> Packe
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(tree=trees)
 def test_a_tree_comes_back_as_it_was_and_has_one_digest(tree: dict[bytes, Node]) -> None:
-    base = Path(tempfile.mkdtemp(prefix="ptl", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="ptl"))
     try:
         for name in ("made", "again", "back"):
             (base / name).mkdir()
@@ -140,7 +140,7 @@ def test_a_tree_comes_back_as_it_was_and_has_one_digest(tree: dict[bytes, Node])
 @settings(max_examples=20, deadline=None)
 @given(tree=trees, epoch=st.integers(0, 2**31))
 def test_no_time_in_a_tar_is_later_than_the_epoch(tree: dict[bytes, Node], epoch: int) -> None:
-    base = Path(tempfile.mkdtemp(prefix="ptl", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="ptl"))
     try:
         for name in ("made", "back"):
             (base / name).mkdir()
@@ -160,7 +160,7 @@ def test_no_time_in_a_tar_is_later_than_the_epoch(tree: dict[bytes, Node], epoch
 @given(content=st.binary(max_size=2000), cut=st.integers(0, 2000))
 def test_any_bytes_are_a_layer_or_refused(content: bytes, cut: int) -> None:
     """Random bytes, and random bytes behind a good beginning: an error of ours, or files below the root, never anything else."""
-    base = Path(tempfile.mkdtemp(prefix="ptl", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="ptl"))
     try:
         for name in ("made", "back"):
             (base / name).mkdir()

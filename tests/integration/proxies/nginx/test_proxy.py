@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import free_port, wait_until
+from harness import SCRATCH, free_port, wait_until
 from paas.errors import InvalidSetting, NotFound, RoutingFailed
 from paas.model.route import Backend as Route
 from paas.model.route import PathRoute, PortMap, Upstream, Vhost
@@ -87,7 +87,7 @@ class Machine:
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    base = Path(tempfile.mkdtemp(prefix="ng", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="ng", dir=SCRATCH))
     base.chmod(0o755)
     for name in ("etc", "log"):
         (base / name).mkdir()
