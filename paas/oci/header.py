@@ -24,6 +24,7 @@ _READ_AS_A_WHOLE = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
 _MAX_HEADER_BYTES = 1 << 20
+_DAMAGES = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 #: The check sum is computed as if its own eight bytes were spaces.
 _SPACES = 8 * 0x20
 
@@ -32,12 +33,23 @@ class Header(tarfile.TarInfo):
     """A member of an archive that anybody may have written."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read one header block. Raises InvalidInput where tarfile would take a damaged one for the end."""
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """Read the next member. Raises InvalidInput where tarfile would take a damaged header for the end."""
         try:
-            member = _read_plain(cls, buf, encoding, errors) or super().frombuf(buf, encoding, errors)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as exc:  # type: ignore[attr-defined]
+            return super().fromtarfile(tarfile)
+        except _DAMAGES as exc:
             raise InvalidInput(f"The archive is damaged or no tar: {exc}") from exc
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read one header block. Raises InvalidInput."""
+        return cls._frombuf(buf, encoding, errors)
+
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> Self:
+        """What tarfile calls for every header since Python 3.13.4 and in security fixes of older ones, instead of `frombuf`."""
+        read = getattr(super(), "_frombuf", super().frombuf)
+        member: Self = _read_plain(cls, buf, encoding, errors) or read(buf, encoding, errors, **options)
         if member.size < 0 or (member.type in _READ_AS_A_WHOLE and member.size > _MAX_HEADER_BYTES):
             raise InvalidInput(f"The archive has a header of {member.size} bytes")
         return member
