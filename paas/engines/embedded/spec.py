@@ -141,7 +141,7 @@ def _mounts(around: Surroundings) -> list[dict[str, Any]]:
     system = ("nosuid", "noexec", "nodev", "ro")
     if around.network is NetworkMode.HOST:
         # sysfs shows a network namespace and may be mounted only by its owner; the host's is bound instead.
-        found.insert(-1, _mount("/sys", "bind", "/sys", ("rbind", *system)))
+        found.insert(-1, _mount("/sys", "bind", "/sys", ("rbind", "rslave", *system)))
         found = [entry for entry in found if entry["destination"] != "/sys/fs/cgroup"]
     else:
         found.insert(-1, _mount("/sys", "sysfs", "sysfs", system))

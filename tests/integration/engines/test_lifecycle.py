@@ -246,9 +246,15 @@ def test_without_a_network_there_is_only_loopback(ground: EngineGround) -> None:
     assert (code, said) == (0, "lo\n")
 
 
+def mounts_of_sys() -> list[str]:
+    return [line for line in Path("/proc/self/mounts").read_text().splitlines() if " /sys" in line]
+
+
 def test_in_the_hosts_network_the_hosts_interfaces_are_there(ground: EngineGround) -> None:
+    before = mounts_of_sys()
     code, said = output_of(ground, shell("cat /proc/net/dev; cat /etc/resolv.conf", network=NetworkMode.HOST))
     assert code == 0
+    assert mounts_of_sys() == before  # where systemd shares the host's mounts, what hides parts of a container's would get there
     assert Path("/etc/resolv.conf").read_text() in said
     assert all(f"{name}:" in said for name in ("lo", "eth0") if Path("/sys/class/net", name).exists())
 

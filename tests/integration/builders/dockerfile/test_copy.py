@@ -171,7 +171,7 @@ def test_a_destination_through_a_link_of_the_image_stays_in_the_image(build: Bui
     build.write(build.context, {"a": "x"})
     build.copy("COPY a /lib/")
     build.copy("COPY a /evil/")
-    assert build.listing() == [str(outside)[1:] + "/a", "usr/lib/a"]
+    assert set(build.listing()) == {str(outside)[1:] + "/a", "usr/lib/a"}
     assert list(outside.iterdir()) == []
 
 

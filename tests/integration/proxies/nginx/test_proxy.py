@@ -212,13 +212,14 @@ def test_change_of_upstreams_needs_no_reload(machine: Machine, backends: tuple[U
 def test_fifty_switches_under_load_lose_no_request(machine: Machine, backends: tuple[Upstream, ...]) -> None:
     machine.proxy.apply(machine.vhost(), {"5000": backends[:2]})
     load = subprocess.Popen(
-        ["wrk", "-t1", "-c32", "-d4s", "-H", "Host: shop.localhost", f"http://127.0.0.1:{machine.port}/"],
+        ["wrk", "-t1", "-c32", "-d120s", "-H", "Host: shop.localhost", f"http://127.0.0.1:{machine.port}/"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     for turn in range(50):
         machine.proxy.set_upstreams("shop", {"5000": backends[:2] if turn % 2 else backends[2:]})
         time.sleep(0.05)
     assert load.poll() is None, "the load ended before the switches"
+    load.send_signal(signal.SIGINT)  # it ends and reports
     report, _ = load.communicate()
     assert int(re.search(r"(\d+) requests in", report)[1]) > 1000, report  # type: ignore[index]
     assert "Non-2xx" not in report, report
