@@ -37,10 +37,6 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
             print(*words)
         case ["whoami"]:
             print(identity.name, identity.is_admin)
-        case ["rehearse"]:
-            (Path(os.environ["PAAS_RUN"]) / f"rehearsed-{os.getpid()}").touch()
-            print("heard by nobody")
-            raise RuntimeError("a rehearsal may go wrong")
         case ["pid"]:
             print(os.getpid())
         case ["cat"]:
@@ -153,9 +149,7 @@ def executor(run_dir: Path) -> Iterator[Served]:
     if pid == 0:
         try:
             os.environ["PAAS_RUN"] = str(run_dir)
-            Executor(
-                listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None, rehearsal=["rehearse"]
-            ).serve(StopSignal())
+            Executor(listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None).serve(StopSignal())
         except BaseException:
             traceback.print_exc()
         finally:

@@ -14,7 +14,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from paas.context import Identity
@@ -59,15 +59,13 @@ class Executor:
     """Serve a listening socket until told to stop.
 
     `user` may speak for SSH keys; `run` runs one command and returns its exit code; `poke` is called after each command that
-    may have changed an app; `rehearsal` is a command that changes nothing.
+    may have changed an app.
     """
 
-    def __init__(
-        self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None], rehearsal: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None]) -> None:
         self._listener, self._user, self._poke = listener, user, poke
         self._selector = selectors.DefaultSelector()
-        self._reserve = Reserve(run, self._selector, rehearsal)
+        self._reserve = Reserve(run, self._selector)
         self._sessions: set[Session] = set()
 
     def serve(self, stop: StopSignal) -> None:

@@ -22,6 +22,8 @@ DELEGATED = "/paas.slice/paas-containers.service"
 DEFAULT_PARENT = "/paas"
 #: There if systemd is PID 1, sd_booted(3).
 _SYSTEMD = Path("/run/systemd/system")
+#: The name of the threads of `expect_moves`.
+MOVES_THREAD = "expect-moves"
 _END_TIMEOUT_S, _END_PAUSE_S = 2.0, 0.01
 
 
@@ -119,7 +121,7 @@ def expect_moves(found: Hierarchies) -> None:
     that changes nothing. Source: cgroup_attach_lock in kernel/cgroup/cgroup.c, kernel/rcu/sync.c.
     """
     if found.unified is not None:
-        threading.Thread(target=_stay, args=(found.unified,), name="expect-moves", daemon=True).start()
+        threading.Thread(target=_stay, args=(found.unified,), name=MOVES_THREAD, daemon=True).start()
 
 
 def _stay(root: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.engines.embedded.cgroups import Hierarchies, children, end, expect_moves, hierarchies, members, own_cgroup
+from paas.engines.embedded.cgroups import MOVES_THREAD, Hierarchies, children, end, expect_moves, hierarchies, members, own_cgroup
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ def test_what_lives_in_a_control_group_is_ended_with_it(tree: Hierarchies) -> No
 
 def _wait_for_moves() -> None:
     for thread in threading.enumerate():
-        if thread.name == "expect-moves":
+        if thread.name == MOVES_THREAD:
             thread.join(10)
 
 

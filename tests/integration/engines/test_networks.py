@@ -99,6 +99,8 @@ def world() -> Iterator[str]:
         ip("-n", name, "link", "set", "wtest1", "up")
         yield name
     finally:
+        # The link first: those of a deleted namespace go a moment later, and the next test makes one of that name.
+        subprocess.run(["ip", "link", "delete", "wtest0"], check=False)
         ip("netns", "delete", name)
 
 

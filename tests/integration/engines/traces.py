@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from engine_ground import EngineGround
 from paas.engines.embedded import cgroups
+from paas.engines.embedded.cgroups import MOVES_THREAD
 from paas.model.container import ContainerSpec, PortMapping
 from paas.network import bridge
 
 
 def traces(ground: EngineGround) -> dict[str, object]:
-    """Return all that containers leave on a machine."""
+    """Return all that containers leave on a machine, once threads of the engine have ended and garbage is collected."""
+    for thread in threading.enumerate():
+        if thread.name == MOVES_THREAD:
+            thread.join()
+    gc.collect()
     prefix, parent = ground.settings.network_prefix, ground.settings.cgroup_parent
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     found = cgroups.hierarchies()
