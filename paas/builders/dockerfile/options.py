@@ -48,14 +48,14 @@ def parse_options(text: str, env: Mapping[str, str]) -> BuildOptions:
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
-    todo = iter(words)
-    for word in todo:
+    rest = iter(words)
+    for word in rest:
         name, equals, value = word.partition("=")
         name = _SHORT.get(name, name)
         if name in _PLAIN and value.lower() not in ("false", "0"):
             yield name, ""
         elif name in _VALUED:
-            taken = value if equals else next(todo, None)
+            taken = value if equals else next(rest, None)
             if taken is None:
                 raise InvalidInput(f"The build option {name} needs a value", remedy=f"e.g. {name} ...")
             yield name, taken

@@ -91,18 +91,18 @@ class LayeredTree:
 
     def resolve(self, path: str, *, follows: bool = True) -> str:
         """Return the path without links, `..` or `//`; what does not exist stays as written. Raises OSError (ELOOP)."""
-        todo = [part for part in path.split("/") if part][::-1]
+        ahead = [part for part in path.split("/") if part][::-1]
         done: list[str] = []
         links = 0
-        while todo:
-            part = todo.pop()
+        while ahead:
+            part = ahead.pop()
             if part == ".":
                 continue
             if part == "..":
                 done = done[:-1]
                 continue
             entry = self.lookup("/".join((*done, part)))
-            if entry is None or not entry.is_link or (not todo and not follows):
+            if entry is None or not entry.is_link or (not ahead and not follows):
                 done.append(part)
                 continue
             links += 1
@@ -110,7 +110,7 @@ class LayeredTree:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), f"/{path}")
             target = entry.link_target
             done = [] if target.startswith("/") else done
-            todo += [part for part in target.split("/") if part][::-1]
+            ahead += [part for part in target.split("/") if part][::-1]
         return "/".join(done)
 
     def names(self, path: str) -> tuple[str, ...]:

@@ -7,14 +7,14 @@ import pytest
 from paas.errors import InvalidInput
 from paas.model.placement import FileKind, Found, Placement, place, split_place
 
-FILE = Found(given="docs/a.txt", path="/work/docs/a.txt", kind=FileKind.OTHER)
-TREE = Found(given="docs", path="/work/docs", kind=FileKind.DIRECTORY)
-SLASH = Found(given="docs/", path="/work/docs", kind=FileKind.DIRECTORY)
-CONTENT = Found(given="docs/.", path="/work/docs", kind=FileKind.DIRECTORY)
+FILE = Found(given="docs/a.txt", path="/src/docs/a.txt", kind=FileKind.OTHER)
+TREE = Found(given="docs", path="/src/docs", kind=FileKind.DIRECTORY)
+SLASH = Found(given="docs/", path="/src/docs", kind=FileKind.DIRECTORY)
+CONTENT = Found(given="docs/.", path="/src/docs", kind=FileKind.DIRECTORY)
 ROOT = Found(given="/", path="/", kind=FileKind.DIRECTORY)
-LINK = Found(given="current", path="/work/v7", kind=FileKind.DIRECTORY)
-HERE = Found(given=".", path="/work", kind=FileKind.DIRECTORY)
-PARENT = Found(given="..", path="/work", kind=FileKind.DIRECTORY)
+LINK = Found(given="current", path="/src/v7", kind=FileKind.DIRECTORY)
+HERE = Found(given=".", path="/src", kind=FileKind.DIRECTORY)
+PARENT = Found(given="..", path="/src", kind=FileKind.DIRECTORY)
 
 
 def target(kind: FileKind, given: str = "/srv/x") -> Found:
@@ -37,7 +37,7 @@ def target(kind: FileKind, given: str = "/srv/x") -> Found:
         (CONTENT, target(FileKind.DIRECTORY), ("/srv/x", "")),
         (ROOT, target(FileKind.DIRECTORY), ("/srv/x", "")),
         (HERE, target(FileKind.DIRECTORY), ("/srv/x", "")),
-        (PARENT, target(FileKind.DIRECTORY), ("/srv/x", "work")),
+        (PARENT, target(FileKind.DIRECTORY), ("/srv/x", "src")),
         (LINK, target(FileKind.DIRECTORY), ("/srv/x", "current")),
     ],
 )
