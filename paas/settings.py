@@ -54,7 +54,7 @@ class Settings:
     wait_to_retire_s: int = _setting(60, "longest time requests in flight may keep an old container after the switch")
     check_timeout_s: int = _setting(60, "seconds a web process has to listen before the deploy fails")
     worker_grace_s: float = _setting(0.5, "seconds a process without a port must stay up to count as started")
-    log_max_mb: int = _setting(10, "size at which a container's log is rotated")
+    log_max_mb: int = _setting(10, "size at which a container's log is begun anew; the one before is kept")
     log_keep: int = _setting(10, "log files kept for each process")
     cron_keep: int = _setting(30, "runs kept of each scheduled task, with their output")
     image_max_mb: int = _setting(32_768, "an image from elsewhere may unpack to so many MiB")

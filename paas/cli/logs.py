@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from paas.context import Context
 from paas.engines import LogLine
-from paas.engines.embedded.logs import parse_lines, read_log
+from paas.engines.embedded.logs import Position, end_of_log, parse_lines, read_log, read_on
 from paas.errors import NotFound
 
 _POLL_S = 0.15
@@ -62,21 +59,17 @@ def log_files(folder: Path, process: str) -> tuple[Path, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class Followed:
-    """One log that is followed: which file, how far it was read, and the lines whose end is still to come."""
+    """One log that is followed: how far it was read, and the lines whose end is still to come."""
 
     file: Path
-    inode: int = 0
-    position: int = 0
+    position: Position = Position()
     rest: bytes = b""
     pending: list[bytes] = field(default_factory=list)
 
     @classmethod
     def from_its_end(cls, file: Path) -> Followed:
         """Follow what comes from now on."""
-        with contextlib.suppress(FileNotFoundError):
-            status = file.stat()
-            return cls(file=file, inode=status.st_ino, position=status.st_size)
-        return cls(file=file)
+        return cls(file=file, position=end_of_log(file))
 
     @property
     def process(self) -> str:
@@ -92,30 +85,12 @@ class Followed:
         del self.pending[:complete]
 
     def _fresh_bytes(self) -> bytes:
-        try:
-            with self.file.open("rb") as stream:
-                inode = os.fstat(stream.fileno()).st_ino
-                if inode == self.inode:
-                    return self._read_on(stream)
-                left = self._rest_of_rotated()
-                self.inode, self.position = inode, 0
-                return left + self._read_on(stream)
-        except FileNotFoundError:
-            return b""
-
-    def _rest_of_rotated(self) -> bytes:
-        if not self.inode:
-            return b""
-        with contextlib.suppress(FileNotFoundError), self.file.with_name(self.file.name + ".1").open("rb") as stream:
-            if os.fstat(stream.fileno()).st_ino == self.inode:
-                stream.seek(self.position)
-                return stream.read()
-        return b""
-
-    def _read_on(self, stream: BinaryIO) -> bytes:
-        stream.seek(self.position)
-        fresh = stream.read(_CHUNK_BYTES)
-        self.position += len(fresh)
+        fresh = b""
+        while len(fresh) < _CHUNK_BYTES:
+            piece, self.position = read_on(self.file, self.position, _CHUNK_BYTES)
+            if not piece:
+                break
+            fresh += piece
         return fresh
 
 

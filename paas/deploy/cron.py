@@ -168,7 +168,7 @@ def prune(ctx: Context) -> None:
     """Forget old runs with their output."""
     for run in ctx.state.cron.prune(keep=ctx.settings.cron_keep, ended_before=ctx.now() - 3600):
         log = ctx.paths.cron_log(run.app, run.task, run.id)
-        for file in (log, log.with_name(log.name + ".1")):
+        for file in log.parent.glob(f"{log.name}*"):
             file.unlink(missing_ok=True)
 
 

@@ -231,8 +231,11 @@ class Engine(Protocol):
     def orphans(self) -> tuple[str, ...]:
         """Name what is left over and belongs to no container; `repair` removes it. Reads only."""
 
-    def rotate_logs(self) -> int:
-        """Rotate the logs of running containers that are over their limit; return how many."""
+    def keep_logs(self, container: str = "") -> int:
+        """Keep what was a log (of all containers, if none is named) before it reached its limit; return how many there were.
+
+        A full log is replaced by an empty one; the one before is kept, older ones are not. Raises NotFound.
+        """
 
     def preload(self) -> None:
         """Import and read now what the first start would wait for; for a process that lives long."""

@@ -78,6 +78,14 @@ def move_tree(source: Path, target: Path) -> None:
     remove_tree(source)
 
 
+def modified_at(path: Path) -> float:
+    """Return when a file, or the list of names in a directory, was changed (epoch seconds); 0 when there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def last_lines(path: Path, count: int = 20) -> tuple[str, ...]:
     """Return the last lines of a text file, none if it is not there."""
     try:

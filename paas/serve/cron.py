@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from paas.context import Context
 from paas.deploy import cron
 from paas.deploy.cron import ActiveTask
 from paas.errors import NotFound, PaasError
+from paas.host.files import modified_at
 from paas.model.container import KIND_CRON, KIND_RUN, LABEL_CRON_RUN, LABEL_DEADLINE, LABEL_KIND, Container
 from paas.model.cron import GRACE_S, MOST_MISSED, CronStatus, Due, next_moment, plan_due
 from paas.serve.watch import Watch
@@ -83,7 +83,7 @@ class Timetable:
 
     def glance(self) -> None:
         """Take over what a command may have changed; next to nothing is done if it changed nothing."""
-        mark, started = self._ctx.state.db.mark(), _modified(self._ctx.paths.oneoffs_started)
+        mark, started = self._ctx.state.db.mark(), modified_at(self._ctx.paths.oneoffs_started)
         if mark != self._mark:
             self._mark = mark
             self._read_tasks(self._ctx.now(), seen_at=0.0)
@@ -211,14 +211,7 @@ class Timetable:
 
 def _last_seen(ctx: Context) -> float:
     """Return when a timetable was last looked after, 0 if never."""
-    return _modified(ctx.paths.cron_seen)
-
-
-def _modified(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+    return modified_at(ctx.paths.cron_seen)
 
 
 def _unless_ahead(moment: float, now: float) -> float:

@@ -22,7 +22,7 @@ from paas.deploy import cron, gc, ledger, rollout, tasks
 from paas.deploy.intent import current_deployment
 from paas.deploy.retire import Retirement
 from paas.errors import Conflict, PaasError
-from paas.host.files import lock_holder
+from paas.host.files import lock_holder, modified_at
 from paas.model.container import KIND_PROCESS, LABEL_APP, LABEL_KIND, Container
 from paas.model.process import ProcessId
 from paas.model.restart import RestartPolicy, parse_restart_policy
@@ -32,6 +32,7 @@ from paas.serve.checks import CheckedApps
 from paas.serve.cron import Timetable
 from paas.serve.lives import Lives
 from paas.serve.logfiles import prune_logs
+from paas.serve.logwatch import LogWatch
 from paas.serve.restarts import DEFAULT_POLICY
 from paas.serve.stop import StopSignal
 from paas.serve.tending import Tending
@@ -46,7 +47,7 @@ SETTLE_S = 0.05
 RETIRE_S = 0.15
 #: When a command holds the app's turn.
 RETRY_S = 0.5
-#: Logs are rotated, leftovers of killed commands removed and images collected so often, the last for the first time so long
+#: Logs are looked after, leftovers of killed commands removed and images collected so often, the last for the first time so long
 #: after the start.
 LOGS_S, REPAIR_S, IMAGES_S, FIRST_CHORE_S = 60.0, 30.0, 86400.0, 300.0
 #: Workers at once; their probes mostly wait.
@@ -83,6 +84,7 @@ class Supervisor:
         self._poked = poked
         self._selector = selectors.DefaultSelector()
         self._watch = Watch(self._selector, self._note_end)
+        self._logs = LogWatch(self._selector, self._ctx.engine)
         self._workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
         # Workers of their own: checks that hang must not keep apps from being looked after.
         tending = Workers(self._selector, before_fork=self._ctx.state.db.close)
@@ -93,6 +95,7 @@ class Supervisor:
         cron_workers = Workers(self._selector, before_fork=self._ctx.state.db.close)
         self._timetable = Timetable(self._ctx, self._selector, cron_workers)
         self._retire_at, self._glance_at, self._rescan_at = math.inf, math.inf, 0.0
+        self._containers_changed_at = 0.0
         self._apps: dict[str, Watched] = {}
         first = time.monotonic() + FIRST_CHORE_S
         self._chores = (
@@ -164,7 +167,7 @@ class Supervisor:
                 chore.due_at = now + chore.every_s
                 self._guard(chore.name, lambda chore=chore: self._start_chore(chore))  # type: ignore[misc]
 
-    def _guard(self, what: str, work: Callable[[], None]) -> None:
+    def _guard(self, what: str, work: Callable[[], object]) -> None:
         """Let one thing fail without harm to the others; it is tried again at the next look."""
         try:
             work()
@@ -182,10 +185,7 @@ class Supervisor:
             app.needs_routes |= is_proxy_down  # setting a route starts the proxy
         self._retirement.adopt_orphans(self._ctx)
         self._retire_at = 0.0
-        found = self._ctx.engine.list()
-        self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
-        self._tending.update(found)
-        self._timetable.refresh(found)
+        self._timetable.refresh(self._take_containers())
 
     def _glance(self) -> None:
         """Look at the apps whose containers were held by somebody else since we looked: the traces of commands."""
@@ -195,8 +195,19 @@ class Supervisor:
             if turn is None or turn.pid != os.getpid():
                 app.look_at = 0.0
                 self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
+        if modified_at(self._ctx.paths.containers) != self._containers_changed_at:
+            self._guard("containers", self._take_containers)
         self._retire_at = 0.0
         self._timetable.glance()
+
+    def _take_containers(self) -> tuple[Container, ...]:
+        """Watch all containers there are."""
+        self._containers_changed_at = modified_at(self._ctx.paths.containers)
+        found = self._ctx.engine.list()
+        self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
+        self._tending.update(found)
+        self._logs.update(found)
+        return found
 
     def _take_names(self) -> None:
         names = {app.name for app in self._ctx.state.apps.list()}
@@ -270,7 +281,7 @@ class Supervisor:
         tasks.reap(self._ctx)
 
     def _keep_logs(self) -> None:
-        self._ctx.engine.rotate_logs()
+        self._ctx.engine.keep_logs()
         in_use = frozenset(c.log_path for c in self._ctx.engine.list() if c.log_path is not None)
         cron.prune(self._ctx)
         prune_logs(self._ctx.paths.logs, keep=self._ctx.settings.log_keep, in_use=in_use)

@@ -68,6 +68,19 @@ def test_a_container_of_ones_own(clean: Instance) -> None:
     assert paas("container:volumes").expect().stdout.split() == ["VOLUME", "CONTAINERS"]
 
 
+def test_nothing_is_skipped_in_a_log_that_reached_its_limit(clean: Instance) -> None:
+    burst = 180_000  # lines of some 55 bytes: one log of 10 MB is full in each burst, at most
+    script = f"for i in 0 1 2 3; do seq $((i * {burst} + 1)) $((i * {burst} + {burst})); sleep 0.5; done"
+    clean.paas("container:run", "-d", "--name", "flood", IMAGE, "sh", "-c", script).expect()
+    assert clean.paas("container:wait", "flood").expect().stdout == "0\n"
+    shown = [int(line) for line in clean.paas("container:logs", "flood").expect().stdout.split()]
+    assert shown == list(range(shown[0], 4 * burst + 1))
+    assert burst < len(shown) < 3 * burst
+    assert clean.paas("container:logs", "-n", str(burst + 5), "flood").stdout.split()[0] == str(3 * burst - 4)
+    log = Path(inspect(clean, "flood")["log"])
+    assert len({part.stat().st_ino for part in log.parent.glob(f"{log.name}*")}) == 2
+
+
 def test_files_go_in_and_come_out(clean: Instance, tmp_path: Path) -> None:
     paas = clean.paas
     site, out = tmp_path / "site", tmp_path / "out"

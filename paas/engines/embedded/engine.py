@@ -14,7 +14,7 @@ from paas.engines.embedded.attach import attached
 from paas.engines.embedded.executing import MAX_OUTPUT_BYTES, Execution, execute, execute_quietly
 from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
-from paas.engines.embedded.logs import follow_log, read_log, rotate
+from paas.engines.embedded.logs import follow_log, keep_replaced, read_log
 from paas.engines.embedded.making import finish, locked, make, making, release_claims
 from paas.engines.embedded.record import Record, container_from, mark_stopped, read_record
 from paas.engines.embedded.running import (
@@ -285,13 +285,10 @@ class EmbeddedEngine:
         """Name what is left over and belongs to no container; `repair` removes it."""
         return tuple(orphan.description for orphan in repair.find_orphans(self._ground))
 
-    def rotate_logs(self) -> int:
-        """Rotate the logs of running containers that are over their limit; return how many."""
-        homes = [(home, read_record(home)) for home in self._ground.homes()]
-        return sum(
-            rotate(record.log_path, home / "ctl", limit_bytes=record.log_max_bytes)
-            for home, record in homes if record is not None and record.log_path is not None
-        )  # fmt: skip
+    def keep_logs(self, container: str = "") -> int:
+        """Keep what was a log (of all containers, if none is named) before it reached its limit; return how many there were."""
+        records = [self._record(container)] if container else [read_record(home) for home in self._ground.homes()]
+        return sum(keep_replaced(r.log_path) for r in records if r is not None and r.log_path is not None)
 
     def preload(self) -> None:
         """Import and read now what the first start would wait for; for a process that lives long."""

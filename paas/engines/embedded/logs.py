@@ -1,23 +1,53 @@
-"""Reading and rotating container logs in conmon's k8s-file format.
+"""Container logs in conmon's k8s-file format: reading, following, and keeping what conmon replaces.
 
     2026-11-24T02:21:31.133469536+00:00 stdout F the text        F: a full line, P: more of it follows
 Source: Kubernetes CRI logging format (design-proposals-archive, kubelet-cri-logging.md).
+
+A log that reaches its limit conmon replaces by an empty one, and the old one would be gone. So each log has a second name,
+a hard link `<log>.0`: once it is another file than the log, it is what the log was before, and becomes `<log>.1`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from paas.engines import LogLine
 
 _POLL_S = 0.1
 _CHUNK_BYTES = 64 * 1024
+_TIME_BYTES = 35
+_FULL_LINE = re.compile(rb"^\S+ std(?:out|err) F ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a log was read: in which of its files, to which byte. Without a file: nothing was read.
+
+    Inodes are used again soon, so the file's first bytes, its first time, tell it from later ones.
+    """
+
+    inode: int = 0
+    offset: int = 0
+    head: bytes = b""
+
+    @classmethod
+    def in_part(cls, part: BinaryIO, offset: int) -> Position:
+        """Make the position of a byte in an open file."""
+        return cls(_inode(part), offset, os.pread(part.fileno(), min(offset, _TIME_BYTES), 0))
+
+    def is_in(self, part: BinaryIO) -> bool:
+        """Say whether an open file is the one that was read."""
+        return _inode(part) == self.inode and os.pread(part.fileno(), len(self.head), 0) == self.head
 
 
 def parse_lines(lines: Iterable[bytes]) -> Iterator[LogLine]:
@@ -36,109 +66,124 @@ def parse_lines(lines: Iterable[bytes]) -> Iterator[LogLine]:
             yield LogLine(at=_seconds(at), stream=stream, text=text.removesuffix("\r"))
 
 
-def read_log(path: Path, *, lines: int = 0, end: int | None = None) -> Iterator[LogLine]:
-    """Yield the last `lines` (0: all) lines of a log, up to byte `end`, and of its rotated part."""
-    yield from _read_until(path, _size(path) if end is None else end, lines)
+def end_of_log(path: Path) -> Position:
+    """Return where the log ends now."""
+    try:
+        with path.open("rb") as part:
+            return Position.in_part(part, _size(part))
+    except FileNotFoundError:
+        return Position()
+
+
+def read_log(path: Path, *, lines: int = 0, end: Position | None = None) -> Iterator[LogLine]:
+    """Yield the last `lines` (0: all) lines of a log, up to `end`, those of its replaced parts included."""
+    raw: list[bytes] = []
+    with contextlib.ExitStack() as opened:
+        parts = _open_parts(path, opened)
+        while end is not None and parts and not end.is_in(parts[0]):
+            del parts[0]
+        for part in parts:
+            stop = end.offset if end is not None and part is parts[0] else _size(part)
+            raw[:0] = _raw_lines(part, stop, lines)
+            if lines and sum(1 for line in raw if _FULL_LINE.match(line)) > lines:
+                break
+    yield from list(parse_lines(raw))[-lines:]
+
+
+def read_on(path: Path, position: Position, size: int = _CHUNK_BYTES) -> tuple[bytes, Position]:
+    """Return up to `size` bytes of a log behind `position`, and where they end; b"" when there are none yet.
+
+    From a position in a file that is gone it goes on with the oldest part that is left.
+    """
+    with contextlib.ExitStack() as opened:
+        for part in reversed(_open_parts(path, opened, until=position)):
+            part.seek(position.offset if position.is_in(part) else 0)
+            fresh = part.read(size)
+            position = Position.in_part(part, part.tell())
+            if fresh:
+                return fresh, position
+    return b"", position
 
 
 def follow_log(
     path: Path, *, lines: int, is_over: Callable[[], bool], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[LogLine]:
-    """Yield the last lines (0: all), then new ones as they come, through rotations, until `is_over` and all is read."""
-    end = _size(path)
-    yield from _read_until(path, end, lines)
+    """Yield the last lines (0: all), then new ones as they come, until `is_over` and all is read."""
+    end = end_of_log(path)
+    yield from read_log(path, lines=lines, end=end)
     yield from parse_lines(_growing_lines(path, end, is_over=is_over, sleep=sleep))
 
 
-def _read_until(path: Path, end: int, lines: int) -> Iterator[LogLine]:
-    older = path.with_name(path.name + ".1")
-    if not lines:
-        for file, limit in ((older, _size(older)), (path, end)):
-            with contextlib.suppress(FileNotFoundError), file.open("rb") as stream:
-                yield from parse_lines(stream.read(limit).splitlines())
-        return
-    last = list(parse_lines(_last_raw_lines(path, lines, end)))[-lines:]
-    if len(last) < lines:
-        last = [*list(parse_lines(_last_raw_lines(older, lines - len(last), _size(older))))[len(last) - lines :], *last]
-    yield from last
-
-
-def rotate(path: Path, control: Path, *, limit_bytes: int) -> bool:
-    """Move a log that is over its limit to `<name>.1` and let conmon open a new one; say whether it was moved."""
-    try:
-        if path.stat().st_size < limit_bytes:
+def keep_replaced(path: Path) -> bool:
+    """Give a log its second name; say whether conmon had replaced the log since the last call. Does nothing without a log."""
+    second = path.with_name(path.name + ".0")
+    with contextlib.suppress(FileNotFoundError, FileExistsError):  # removed, or somebody else is doing the same
+        if not second.exists():
+            os.link(path, second)
             return False
-        descriptor = os.open(control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False  # no log yet, or its conmon has ended: nothing grows any more
-    try:
-        path.rename(path.with_name(path.name + ".1"))
-        os.write(descriptor, b"2 0 0\n")  # conmon's control message "reopen logs"
-    finally:
-        os.close(descriptor)
-    return True
+        with second.open("rb") as before:
+            if _inode(before) == path.stat().st_ino:
+                return False
+            fcntl.flock(before, fcntl.LOCK_EX)
+            if _inode(before) != second.stat().st_ino:
+                return False  # somebody else was faster
+            second.rename(path.with_name(path.name + ".1"))
+            os.link(path, second)
+            return True
+    return False
+
+
+def _open_parts(path: Path, opened: contextlib.ExitStack, *, until: Position | None = None) -> list[BinaryIO]:
+    """Open the files of a log, newest first, each once; none older than the one that `until` is in."""
+    while True:
+        parts: dict[int, BinaryIO] = {}
+        for suffix in ("", ".0", ".1"):
+            with contextlib.suppress(FileNotFoundError):
+                part = opened.enter_context(path.with_name(path.name + suffix).open("rb"))
+                parts.setdefault(_inode(part), part)
+                if until is not None and until.is_in(part):
+                    break
+        if end_of_log(path).inode in (0, next(iter(parts), 0)):
+            return list(parts.values())
+        opened.pop_all().close()  # replaced meanwhile: the names have come to mean others
 
 
 def _growing_lines(
-    path: Path, position: int, *, is_over: Callable[[], bool], sleep: Callable[[float], None]
+    path: Path, position: Position, *, is_over: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Iterator[bytes]:
-    stream = None
     rest = b""
-    try:
-        while True:
-            over = is_over()  # asked before reading: what was written until the end is read below
-            if stream is None:
-                with contextlib.suppress(FileNotFoundError):
-                    stream = path.open("rb")
-                    stream.seek(position)
-                    position = 0
-            while stream is not None and (piece := stream.read(_CHUNK_BYTES)):
-                *whole, rest = (rest + piece).split(b"\n")
-                yield from whole
-            if stream is not None and _is_replaced(path, stream.fileno()):
-                stream.close()
-                stream = None
-            elif over:
-                return
-            else:
-                sleep(_POLL_S)
-    finally:
-        if stream is not None:
-            stream.close()
+    while True:
+        over = is_over()  # asked before reading: what was written until the end is read below
+        fresh, position = read_on(path, position)
+        if fresh:
+            *whole, rest = (rest + fresh).split(b"\n")
+            yield from whole
+        elif over:
+            return
+        else:
+            sleep(_POLL_S)
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _is_replaced(path: Path, descriptor: int) -> bool:
-    try:
-        return path.stat().st_ino != os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False
-
-
-def _last_raw_lines(path: Path, count: int, end: int) -> Iterable[bytes]:
-    """Return at least the last `count` full lines with the partial ones before them, reading from the end."""
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:
-        return ()
-    with stream:
-        position = end
-        pieces: deque[bytes] = deque()
-        full = 0
-        while position > 0 and full <= count:
-            size = min(_CHUNK_BYTES, position)
-            position -= size
-            stream.seek(position)
-            pieces.appendleft(stream.read(size))
-            full += pieces[0].count(b"\n")
+def _raw_lines(part: BinaryIO, end: int, count: int = 0) -> list[bytes]:
+    """Return the lines up to byte `end`, read from there: the last `count` (0: all) full ones and the partial ones before."""
+    position, full = end, 0
+    pieces: deque[bytes] = deque()
+    while position > 0 and (not count or full <= count):
+        size = min(_CHUNK_BYTES, position)
+        position -= size
+        part.seek(position)
+        pieces.appendleft(part.read(size))
+        full += len(_FULL_LINE.findall(pieces[0]))
     raw = b"".join(pieces).splitlines(keepends=True)
     return raw[1:] if position > 0 else raw
+
+
+def _inode(part: BinaryIO) -> int:
+    return os.fstat(part.fileno()).st_ino
+
+
+def _size(part: BinaryIO) -> int:
+    return os.fstat(part.fileno()).st_size
 
 
 def _seconds(text: str) -> float:

@@ -17,6 +17,7 @@ from paas.engines.embedded.attach import attached, close_stdin, join_streams, re
 from paas.engines.embedded.attendants import attendants, end_attendant
 from paas.engines.embedded.conmon import Watch, conmon_argv, create_monitored
 from paas.engines.embedded.ground import Ground
+from paas.engines.embedded.logs import keep_replaced
 from paas.engines.embedded.making import discard, leave_app, mount_layers, release_claims
 from paas.engines.embedded.publishing import claimed_ports, republish
 from paas.engines.embedded.record import (
@@ -57,6 +58,8 @@ def launch(
         try:
             argv = conmon_argv(ground.conmon, ground.crun, watch)
             made = create_monitored(argv, watch, stdio, lambda: _move_conmon(ground, home))
+            if watch.log_path is not None:
+                keep_replaced(watch.log_path)
             if record.network is NetworkMode.TENANT:
                 bridge.connect(_link(ground, record), made.pid)
             if record.has_terminal:
@@ -218,8 +221,7 @@ def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool, is_jo
         sockets=ground.sockets,
         last=home / "last",
         log_path=record.log_path if is_logged else None,
-        # Twice: the supervisor rotates at the limit; this is what holds while it is not running.
-        log_max_bytes=2 * record.log_max_bytes,
+        log_max_bytes=record.log_max_bytes,
         has_terminal=record.has_terminal,
         keeps_stdin=record.keeps_stdin and not is_joined,  # the end of the input is then the end of its input
     )

@@ -142,19 +142,18 @@ def test_the_input_of_a_detached_container_is_empty(ground: EngineGround) -> Non
     assert ground.engine.wait(container.id, timeout_s=10) == 0
 
 
-def test_logs_are_read_followed_and_rotated(ground: EngineGround) -> None:
-    pause = "until [ -e /go ]; do sleep 0.05; done"
-    script = f"i=0; while [ $i -lt 25 ]; do i=$((i+1)); echo line $i; [ $i != 10 ] || {pause}; done; echo oops >&2"
-    spec = ContainerSpec(image="busybox", argv=("sh", "-c", script), log_max_bytes=500)
+def test_logs_are_read_followed_and_kept_when_they_are_full(ground: EngineGround) -> None:
+    script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; echo oops >&2"
+    spec = ContainerSpec(image="busybox", argv=("sh", "-c", script), log_max_bytes=800)  # of some 15 lines
     container = ground.engine.start(ground.engine.create(spec).id)
     followed = ground.engine.logs(container.id, follow=True)
-    first = next(followed)
-    assert (first.stream, first.text) == ("stdout", "line 1")
-    deadline = time.monotonic() + 5
-    while not ground.engine.rotate_logs():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert ground.engine.exec(container.id, ["touch", "/go"]) == 0
-    rest = [line.text for line in followed]
-    assert rest == [*(f"line {n}" for n in range(2, 26)), "oops"]
-    assert [line.text for line in ground.engine.logs(container.id, lines=2)] == ["line 25", "oops"]
+    texts, kept = [], 0
+    for line in followed:
+        kept += ground.engine.keep_logs(container.id)
+        texts.append((line.stream, line.text))
+    assert texts == [*(("stdout", f"line {n}") for n in range(1, 41)), ("stderr", "oops")]
+    assert kept == 2
+    left = [line.text for line in ground.engine.logs(container.id)]
+    assert left == [*(f"line {n}" for n in range(41 - len(left) + 1, 41)), "oops"]
+    assert 16 <= len(left) <= 31
+    assert [line.text for line in ground.engine.logs(container.id, lines=2)] == ["line 40", "oops"]

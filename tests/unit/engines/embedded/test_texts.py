@@ -1,4 +1,4 @@
-"""The pure readers and writers of texts: logs, cgroup mounts, resolv.conf, conmon's command line and answers."""
+"""The pure readers and writers of texts: cgroup mounts, resolv.conf, conmon's command line and answers."""
 
 from __future__ import annotations
 
@@ -6,47 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from paas.engines import LogLine
 from paas.engines.embedded.attendants import container_in
 from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, parse_hierarchies
 from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
 from paas.engines.embedded.crun import Crun
-from paas.engines.embedded.logs import parse_lines, read_log
 from paas.engines.embedded.publishing import check_ports
 from paas.engines.embedded.rootfs import hosts_file, resolv_conf
 from paas.errors import Conflict, InvalidInput
 from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping, signal_number
-
-LOG = b"""\
-2026-11-24T02:21:31.133469536+00:00 stdout F first
-2026-11-24T02:21:31.500000000+00:00 stdout P be
-2026-11-24T02:21:31.600000000+00:00 stderr F a warning with  spaces
-not a log line
-2026-11-24T03:21:32.000000000+01:00 stdout F gins
-"""
-
-
-def test_log_lines_are_parsed_and_parts_joined() -> None:
-    assert list(parse_lines(LOG.splitlines())) == [
-        LogLine(at=pytest.approx(1795486891.133469536), stream="stdout", text="first"),
-        LogLine(at=pytest.approx(1795486891.6), stream="stderr", text="a warning with  spaces"),
-        LogLine(at=pytest.approx(1795486892.0), stream="stdout", text="begins"),
-    ]
-
-
-@pytest.mark.parametrize(("lines", "texts"), [(0, ["b", "c", "d"]), (1, ["d"]), (2, ["c", "d"]), (3, ["b", "c", "d"])])
-def test_the_last_lines_reach_back_into_the_rotated_log(tmp_path: Path, lines: int, texts: list[str]) -> None:
-    stamp = "2026-11-24T02:21:31.0+00:00 stdout F "
-    (tmp_path / "log").write_text(f"{stamp}d\n")
-    (tmp_path / "log.1").write_text(f"{stamp}b\n{stamp}c\n")
-    assert [line.text for line in read_log(tmp_path / "log", lines=lines)] == texts
-
-
-def test_a_log_longer_than_a_chunk_is_read_from_its_end(tmp_path: Path) -> None:
-    stamp = "2026-11-24T02:21:31.0+00:00 stdout F "
-    (tmp_path / "log").write_text("".join(f"{stamp}{'x' * 500} {n}\n" for n in range(1000)))
-    assert [line.text.split()[1] for line in read_log(tmp_path / "log", lines=200)] == [str(n) for n in range(800, 1000)]
-
 
 PURE = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
 HYBRID = """\
