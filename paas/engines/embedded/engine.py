@@ -15,8 +15,9 @@ from paas.engines.embedded.executing import MAX_OUTPUT_BYTES, Execution, execute
 from paas.engines.embedded.foreground import run_and_commit, run_build_step, run_foreground
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, keep_replaced, read_log
+from paas.engines.embedded.lookup import find, find_running, list_containers, not_running
 from paas.engines.embedded.making import finish, locked, make, making, release_claims
-from paas.engines.embedded.record import Record, container_from, mark_stopped, read_record
+from paas.engines.embedded.record import Record, mark_stopped, read_record
 from paas.engines.embedded.running import (
     container_of,
     launch,
@@ -30,7 +31,7 @@ from paas.engines.embedded.running import (
 from paas.engines.embedded.usage import read_processes_of, read_usage
 from paas.engines.embedded.volumes import create_volume, remove_volume, volume_names
 from paas.errors import Conflict, InvalidInput, NotFound
-from paas.model.container import LABEL_APP, Container, ContainerSpec, ContainerStatus, Limits, Tenant
+from paas.model.container import Container, ContainerSpec, ContainerStatus, Limits, Tenant
 from paas.network import bridge
 from paas.oci.registry import push_image
 from paas.oci.skopeo import Registries, ignore_line
@@ -101,7 +102,7 @@ class EmbeddedEngine:
         if number in (record.stop_signal, signals.SIGKILL):
             mark_stopped(self._ground.home(record.id))
         if not signal_init(self._ground.home(record.id), number):
-            raise _not_running(record)
+            raise not_running(record)
 
     def restart(self, container: str, *, timeout_s: float | None = None) -> Container:
         """Stop it if it runs and start it, with the address and ports it had."""
@@ -166,7 +167,7 @@ class EmbeddedEngine:
         """Wait until it has stopped; return its exit code, None when the time is over."""
         record = self._record(container)
         if container_of(self._ground, record).status is ContainerStatus.CREATED:
-            raise _not_running(record)
+            raise not_running(record)
         return wait_for_exit(self._ground.home(record.id), timeout_s or None)
 
     def exec(
@@ -230,13 +231,7 @@ class EmbeddedEngine:
 
     def list(self, labels: Mapping[str, str] | None = None) -> tuple[Container, ...]:
         """Return the containers that carry all these labels, oldest first."""
-        found = []
-        wanted = labels or {}
-        for home in self._ground.homes_of(wanted[LABEL_APP]) if LABEL_APP in wanted else self._ground.homes():
-            record = read_record(home)
-            if record is not None and wanted.items() <= record.labels.items():
-                found.append(container_from(home, record))
-        return tuple(sorted(found, key=lambda c: (c.created_at, c.id)))
+        return list_containers(self._ground, labels or {})
 
     def inspect(self, container: str) -> Container:
         """Return one container."""
@@ -296,34 +291,8 @@ class EmbeddedEngine:
         self._ground.seccomp_program()
         _ = self._ground.crun, self._ground.conmon, self._ground.init, self._ground.hierarchies
 
-    def _running(self, container: str) -> Record:
-        record = self._record(container)
-        if not container_of(self._ground, record).is_running:
-            raise _not_running(record)
-        return record
-
     def _record(self, container: str) -> Record:
-        """Find a container by id, name, or unique prefix of its id. Raises NotFound, InvalidInput when ambiguous."""
-        for key in (container, self._id_of_name(container)):
-            record = read_record(self._ground.home(key)) if key and "/" not in key and not key.startswith(".") else None
-            if record is not None:
-                return record
-        matching = [h for h in self._ground.homes() if container and h.name.startswith(container)]
-        records = [record for home in matching if (record := read_record(home)) is not None]
-        if len(records) > 1:
-            raise InvalidInput(f"'{container}' is the beginning of {len(records)} container ids", remedy="give more of it")
-        if not records:
-            raise NotFound(f"There is no container '{container}'", remedy="list them with: paas container:ps -a")
-        return records[0]
+        return find(self._ground, container)
 
-    def _id_of_name(self, name: str) -> str:
-        if not name or "/" in name or "\0" in name:
-            return ""
-        try:
-            return str((self._ground.claims / "names" / name).readlink())
-        except OSError:
-            return ""
-
-
-def _not_running(record: Record) -> Conflict:
-    return Conflict(f"Container {record.name or record.id} is not running", remedy=f"paas container:start {record.id}")
+    def _running(self, container: str) -> Record:
+        return find_running(self._ground, container)
