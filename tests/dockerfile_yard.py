@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import SCRATCH, STACK_IMAGES
+from engine_ground import engine_ground
+from harness import STACK_IMAGES
 from paas.builders.dockerfile.builder import build_image
 from paas.builders.dockerfile.order import BuildOrder
 from paas.builders.dockerfile.tree import LayeredTree
 from paas.engines.embedded.engine import EmbeddedEngine
-from paas.model.container import PLATFORM, Limits, Tenant
+from paas.model.container import Limits, Tenant
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
-from slots import claim_slot
 
 TENANT = Tenant(name="yard", number=1)
 NO_LIMITS = Limits()
@@ -90,36 +88,9 @@ class Yard:
 @contextlib.contextmanager
 def open_yard() -> Iterator[Yard]:
     """Give a yard whose store begins with the tests' base image; everything it made is gone afterwards."""
-    assert STACK_IMAGES.is_dir(), f"{STACK_IMAGES} is missing: run tests/run.sh"
-    base = Path(tempfile.mkdtemp(prefix="py", dir=SCRATCH))
-    base.chmod(0o755)  # containers are other users and reach their roots through it
-    paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
-    paths.root.mkdir()
-    subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    slot = claim_slot()
-    settings = Settings(**slot.settings)  # type: ignore[arg-type]
-    engine = EmbeddedEngine(paths=paths, settings=settings)
-    try:
-        yield Yard(paths=paths, settings=settings, engine=engine, store=ImageStore(paths.images))
-    finally:
-        for container in engine.list():
-            engine.remove(container.id, is_forced=True)
-        for tenant in (TENANT, PLATFORM):
-            engine.release_tenant(tenant)
-        remove_traces(settings)
-        shutil.rmtree(base)
-        slot.release()
+    with engine_ground(images=STACK_IMAGES) as ground:
+        yield Yard(paths=ground.paths, settings=ground.settings, engine=ground.engine, store=ground.store)
 
 
 def _fields(settings: Settings) -> dict[str, object]:
     return {name: getattr(settings, name) for name in Settings.__slots__}
-
-
-def remove_traces(settings: Settings) -> None:
-    """Remove what an instance leaves on the machine when its last container is gone: firewall table and cgroups."""
-    subprocess.run(["nft", "delete", "table", "inet", settings.network_prefix], capture_output=True)
-    root = Path("/sys/fs/cgroup")
-    for top in (*root.glob(f"*{settings.cgroup_parent}"), root / settings.cgroup_parent[1:]):
-        for directory in (*sorted((d for d in top.rglob("*") if d.is_dir()), reverse=True), top):
-            with contextlib.suppress(OSError):  # gone, or busy with another's process
-                directory.rmdir()

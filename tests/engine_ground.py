@@ -1,4 +1,4 @@
-"""An embedded engine of a test's own, with an image of busybox and the web server of tests/apps/http-static."""
+"""An embedded engine of a test's own, with an image of busybox and the web server of tests/apps/http-static, or given ones."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ class EngineGround:
 
 
 @contextlib.contextmanager
-def engine_ground(*, parent: Path = SCRATCH) -> Iterator[EngineGround]:
-    """Make an engine in directories of its own below `parent`; everything it made is gone afterwards."""
+def engine_ground(*, parent: Path = SCRATCH, images: Path | None = None) -> Iterator[EngineGround]:
+    """Make an engine in directories of its own below `parent`; everything it made is gone afterwards.
+
+    With `images` its store begins with what is in that one, by hard links.
+    """
+    assert images is None or images.is_dir(), f"{images} is missing: run tests/run.sh"
     # Not below pytest's directories, which are 0700: the runtime looks for a container's root as the tenant.
     root = Path(tempfile.mkdtemp(prefix="paas-engine-", dir=parent))
     root.chmod(0o755)
@@ -52,8 +56,12 @@ def engine_ground(*, parent: Path = SCRATCH) -> Iterator[EngineGround]:
     settings = Settings(**slot.settings)  # type: ignore[arg-type]
     engine = EmbeddedEngine(paths=paths, settings=settings)
     try:
+        if images is not None:
+            paths.root.mkdir()
+            subprocess.run(["cp", "-al", images, paths.images], check=True)
         store = ImageStore(paths.images)
-        make_image(store)
+        if images is None:
+            make_image(store)
         yield EngineGround(engine=engine, paths=paths, settings=settings, store=store)
     finally:
         for container in engine.list():

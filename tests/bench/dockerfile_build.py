@@ -26,7 +26,7 @@ from typing import Protocol
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from dockerfile_yard import remove_traces  # noqa: E402
+from engine_ground import engine_ground  # noqa: E402
 from harness import STACK_IMAGES  # noqa: E402
 from paas.builders.dockerfile.builder import build_image  # noqa: E402
 from paas.builders.dockerfile.order import BuildOrder  # noqa: E402
@@ -37,7 +37,6 @@ from paas.oci.store import ImageStore  # noqa: E402
 from paas.output import Output  # noqa: E402
 from paas.paths import Paths  # noqa: E402
 from paas.settings import Settings  # noqa: E402
-from slots import claim_slot  # noqa: E402
 
 TENANT = Tenant(name="bench", number=1)
 DOCKERFILE = """FROM debian:12
@@ -66,23 +65,12 @@ def main() -> None:
     parser.add_argument("--docker", metavar="HOST", default="")
     parser.add_argument("--client", default="docker")
     options = parser.parse_args()
-    base = Path(tempfile.mkdtemp(prefix="bd", dir="/tmp"))
-    base.chmod(0o755)  # containers are other users and reach their roots through it
-    paths = Paths(root=base / "lib", run=base / "run", etc=base / "etc")
-    paths.root.mkdir()
-    subprocess.run(["cp", "-al", STACK_IMAGES, paths.images], check=True)
-    settings = Settings(**claim_slot().settings)  # type: ignore[arg-type]
-    engine = EmbeddedEngine(paths=paths, settings=settings)
     peer = Peer(client=options.client, host=options.docker) if options.docker else None
-    try:
+    with engine_ground(images=STACK_IMAGES) as ground:
         if peer is not None:
-            peer.take_base(ImageStore(paths.images), base / "base.tar")
+            peer.take_base(ground.store, ground.paths.root / "base.tar")
         for files in (10, options.files):
-            measure(files, options.rounds, engine, paths, settings, peer)
-    finally:
-        engine.release_tenant(TENANT)
-        remove_traces(settings)
-        shutil.rmtree(base)
+            measure(files, options.rounds, ground.engine, ground.paths, ground.settings, peer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

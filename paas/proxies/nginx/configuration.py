@@ -22,7 +22,7 @@ from paas.model.route import Vhost
 from paas.proxies.nginx.control import Nginx
 from paas.proxies.nginx.dump import Dump
 from paas.proxies.nginx.files import changed, read, tried, write
-from paas.proxies.nginx.render import Places, Renderer, http_ports
+from paas.proxies.nginx.render import ERROR_STATUSES, Places, Renderer, http_ports
 from paas.settings import Settings
 
 _LISTEN = re.compile(r"^    listen (\d+)", re.MULTILINE)
@@ -107,10 +107,9 @@ class Configuration:
         """Return the changes together with all files that do not belong to one app, as they must be then."""
         directory, renderer = self._places.directory, self.renderer
         files: dict[Path, str | None] = {
-            directory / kind / source.name: source.read_text()
-            for kind in ("errors", "lua")
-            for source in sorted((self._templates / kind).iterdir())
+            directory / "lua" / source.name: source.read_text() for source in sorted((self._templates / "lua").iterdir())
         }
+        files |= {directory / "errors" / f"{status}.html": renderer.error_page(status) for status in ERROR_STATUSES}
         shared, default = directory / "paas.conf", directory / "default.conf"
         if before is not None or not shared.exists():
             foreign = (before or Dump(files={})).others(directory)

@@ -96,6 +96,10 @@ class Renderer:
             if vhost.domains_of(port.process)
         )
 
+    def error_page(self, status: int) -> str:
+        """Return the page that visitors see for a status of ERROR_STATUSES."""
+        return self._render(f"errors/{status}.html.j2", status=status)
+
     def default_server(self, ports: Iterable[int], taken: frozenset[str]) -> str:
         """Return the server for names that nobody has, on these ports; `taken` addresses have a default server already."""
         addresses = [a for port in sorted(set(ports)) for a in listen_addresses(port, self._has_ipv6) if a not in taken]
