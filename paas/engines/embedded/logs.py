@@ -117,7 +117,7 @@ def follow_log(
 def keep_replaced(path: Path) -> bool:
     """Give a log its second name; say whether conmon had replaced the log since the last call. Does nothing without a log."""
     second = path.with_name(path.name + ".0")
-    with contextlib.suppress(FileNotFoundError, FileExistsError):  # removed, or somebody else is doing the same
+    with contextlib.suppress(OSError):  # removed, the disk is full, or somebody does the same: no reason to fail
         if not second.exists():
             os.link(path, second)
             return False
