@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import os
 import queue
 import threading
@@ -24,8 +23,10 @@ from paas.errors import InvalidInput
 from paas.host.run import PIPE, spawn
 from paas.oci.digest import Digest
 
-#: Small enough that a chunk is still in the processor's cache when it is hashed and written.
+#: Small enough that what was read is still in the processor's cache when it is written.
 _CHUNK = 256 << 10
+#: What is hashed at once, and how many of these there are: one is filled, one hashed, and one waits.
+_BUFFER, _BUFFERS = 2 * _CHUNK, 3
 _PIPE_BYTES = 1 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
 _PROGRAMS = {
@@ -36,9 +37,7 @@ _PROGRAMS = {
 }
 #: gzip's status for garbage behind the end of a file: the content is whole (its own digest says so).
 _GZIP_WARNING = 2
-#: Chunks that the hashing thread may be behind.
-_BEHIND = 2
-#: Room in front of a chunk for the end of the last one, because readers of tars look back by a header.
+#: Room in front of a buffer for the end of the last one, because readers of tars look back by a header.
 _KEPT = 1024
 
 #: What an administrator may change when an image is larger than the limits.
@@ -56,12 +55,12 @@ class PlainStream:
 
     def __init__(self, read: _Read, limit: int) -> None:
         self._read, self._limit = read, limit
-        self._chunk = memoryview(b"")
-        # One is read into, one hashed, and the others wait for that in a queue that blocks: none is overwritten too early.
-        self._buffers = itertools.cycle(memoryview(bytearray(_KEPT + _CHUNK)) for _ in range(_BEHIND + 2))
-        self._begin = self._at = 0
-        self._in_headers = 0
         self._hasher = _Hasher()
+        self._buffer = self._hasher.next_buffer()
+        #: Indexes into the buffer: where we stand, and the end of what has been read; and the position of its first byte.
+        self._at = self._end = _KEPT
+        self._base = -_KEPT
+        self._in_headers = 0
 
     def begin_member(self) -> None:
         """Allow the next header; see `read`."""
@@ -69,16 +68,16 @@ class PlainStream:
 
     def tell(self) -> int:
         """Return the position in the plain content."""
-        return self._begin + self._at
+        return self._base + self._at
 
     def seek(self, position: int) -> int:
-        """Skip forward; backward only as far as the last chunk."""
-        if position < self._begin:
+        """Skip forward; backward only as far as the buffer goes."""
+        if position < max(self._base, 0):
             raise ValueError("the stream has gone on")
-        while position > self._begin + len(self._chunk) and self._fill():
+        while position > self._base + self._end and self._fill():
             pass
-        self._at = min(position - self._begin, len(self._chunk))
-        return self.tell()
+        self._at = min(position - self._base, self._end)
+        return self._base + self._at
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer at the end only. Raises InvalidInput for more than a header since `begin_member`."""
@@ -86,23 +85,23 @@ class PlainStream:
         if size < 0 or self._in_headers > _MAX_HEADER_BYTES:
             raise InvalidInput(f"The archive has a header of {size if size < 0 else self._in_headers} bytes")
         end = self._at + size
-        if end > len(self._chunk):
+        if end > self._end:
             joined = b""
-            while (missing := size - len(joined)) > 0 and (self._at < len(self._chunk) or self._fill()):
-                part = bytes(self._chunk[self._at : self._at + missing])
+            while (missing := size - len(joined)) > 0 and (self._at < self._end or self._fill()):
+                part = bytes(self._buffer[self._at : min(self._at + missing, self._end)])
                 self._at += len(part)
                 joined += part
             return joined
-        part = bytes(self._chunk[self._at : end])
+        part = bytes(self._buffer[self._at : end])
         self._at = end
         return part
 
     def copy_to(self, descriptor: int, size: int) -> None:
         """Write the next bytes to a file. Raises EOFError when there are not so many."""
         while size:
-            if self._at == len(self._chunk) and not self._fill():
+            if self._at == self._end and not self._fill():
                 raise EOFError("unexpected end of data")
-            written = os.write(descriptor, self._chunk[self._at : self._at + size])
+            written = os.write(descriptor, self._buffer[self._at : min(self._at + size, self._end)])
             self._at += written
             size -= written
 
@@ -110,6 +109,7 @@ class PlainStream:
         """Read what is left, and return the digest of all. The stream is of no use afterwards."""
         while self._fill():
             pass
+        self._hasher.update(self._buffer, self._end)
         return self._hasher.finish()
 
     def close(self) -> None:
@@ -117,37 +117,48 @@ class PlainStream:
         self._hasher.stop()
 
     def _fill(self) -> bool:
-        """Get the next chunk, with the end of the one before in front of it."""
-        buffer = next(self._buffers)
-        size = self._read(buffer[_KEPT:])
-        if not size:
-            return False
-        kept = self._chunk[-_KEPT:]
-        self._begin += len(self._chunk) - len(kept)
-        begin = _KEPT - len(kept)
-        buffer[begin:_KEPT] = kept
-        self._chunk, self._at = buffer[begin : _KEPT + size], len(kept)
-        self._hasher.update(buffer[_KEPT : _KEPT + size])
-        if self._begin + len(self._chunk) > self._limit:
+        """Read on; say whether there was more."""
+        if self._end == len(self._buffer):
+            self._turn_over()
+        size = self._read(self._buffer[self._end : self._end + _CHUNK])
+        self._end += size
+        if self._base + self._end > self._limit:
             raise InvalidInput(f"The archive unpacks to more than {self._limit >> 20} MiB", remedy=MORE_ROOM)
-        return True
+        return size > 0
+
+    def _turn_over(self) -> None:
+        """Let the full buffer be hashed, and go on in another with its last bytes in front."""
+        full, self._buffer = self._buffer, self._hasher.next_buffer()
+        self._buffer[:_KEPT] = full[-_KEPT:]
+        self._hasher.update(full, len(full))
+        skipped = len(full) - _KEPT
+        self._base += skipped
+        self._at, self._end = self._at - skipped, _KEPT
 
 
 class _Hasher:
-    """Hashes in a thread: hashlib lets go of the interpreter meanwhile."""
+    """Hashes in a thread, of whole buffers: hashlib lets go of the interpreter meanwhile, and each return to it costs both."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._queue: queue.Queue[memoryview] = queue.Queue(maxsize=_BEHIND)
+        self._full: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        for _ in range(_BUFFERS):
+            self._free.put(memoryview(bytearray(_KEPT + _BUFFER)))
         self._is_over = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def update(self, chunk: memoryview) -> None:
-        self._queue.put(chunk)
+    def next_buffer(self) -> memoryview:
+        """Return a buffer to fill from `_KEPT` on; wait until one has been hashed."""
+        return self._free.get()
+
+    def update(self, buffer: memoryview, end: int) -> None:
+        """Hash it up to its end, and have it back."""
+        self._full.put(buffer[:end])
 
     def finish(self) -> Digest:
-        self._queue.put(memoryview(b""))
+        self._full.put(memoryview(b""))
         self._thread.join()
         return Digest("sha256", self._hash.hexdigest())
 
@@ -158,9 +169,10 @@ class _Hasher:
             self.finish()
 
     def _work(self) -> None:
-        while chunk := self._queue.get():
+        while buffer := self._full.get():
             if not self._is_over:
-                self._hash.update(chunk)
+                self._hash.update(buffer[_KEPT:])
+            self._free.put(buffer)
 
 
 @contextlib.contextmanager

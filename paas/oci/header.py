@@ -8,7 +8,9 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar, "Basic Tar Forma
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator
+from struct import Struct
 from typing import Self, TypeVar
 
 from paas.errors import InvalidInput
@@ -16,6 +18,8 @@ from paas.oci.compression import PlainStream
 
 _Member = TypeVar("_Member", bound=tarfile.TarInfo)
 _BLOCK = 512
+#: A header's fields, the last byte of each number apart.
+_FIELDS = Struct("100s 7sB 7sB 7sB 11sB 11sB 6s2x c 100s 5s 83x B 166x").unpack
 _PLAIN_TYPES = frozenset({b"0", b"1", b"2", b"5", b"L", b"K", b"x", b"g"})
 #: Of these, nothing belongs to the member but this one header.
 _WHOLE_TYPES = frozenset({b"0", b"1", b"2", b"5"})
@@ -59,8 +63,10 @@ def read_members(tar: tarfile.TarFile, plain: PlainStream) -> Iterator[tarfile.T
     """Yield an archive's members as they come. What is plain is read here, everything else, and the end, by tarfile."""
     while True:
         plain.begin_member()
-        member = _next_plain(tar, plain) or tar.next()
-        tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
+        member = _next_plain(tar, plain)
+        if member is None:
+            member = tar.next()
+            tar.members.clear()  # type: ignore[attr-defined]  # or it remembers every one
         if member is None:
             return
         yield member
@@ -85,23 +91,31 @@ def _next_plain(tar: tarfile.TarFile, plain: PlainStream) -> tarfile.TarInfo | N
 
 def _read_plain(kind: type[_Member], buf: bytes | bytearray, encoding: str, errors: str) -> _Member | None:
     """Return the member, None when it is not as plain as most are."""
-    if len(buf) != _BLOCK or buf[257:262] != b"ustar" or buf[156:157] not in _PLAIN_TYPES or buf[345]:
+    if len(buf) != _BLOCK:
         return None
-    if (buf[107] | buf[115] | buf[123] | buf[135] | buf[147]) & ~0x20:
+    (
+        name, mode, end_mode, uid, end_uid, gid, end_gid, size, end_size, mtime, end_mtime, checksum, type_, link, magic, prefix,
+    ) = _FIELDS(buf)  # fmt: skip
+    if magic != b"ustar" or type_ not in _PLAIN_TYPES or prefix:
+        return None
+    if (end_mode | end_uid | end_gid | end_size | end_mtime) & ~0x20:
         return None  # numbers that fill their field to its end
     try:
-        checksum = int(buf[148:154], 8)
-        mode, uid, gid = int(buf[100:107], 8), int(buf[108:115], 8), int(buf[116:123], 8)
-        size, mtime = int(buf[124:135], 8), int(buf[136:147], 8)
+        member = kind(name.partition(b"\0")[0].decode(encoding, errors))
+        member.mode, member.uid, member.gid = int(mode, 8), int(uid, 8), int(gid, 8)
+        member.size, member.mtime, member.chksum = int(size, 8), int(mtime, 8), int(checksum, 8)
     except ValueError:
         return None
-    if sum(buf.rstrip(b"\0")) - sum(buf[148:156]) + _SPACES != checksum or size < 0:
+    if _sum(buf) - sum(buf[148:156]) + _SPACES != member.chksum or member.size < 0:
         return None
-    member = kind(buf[:100].partition(b"\0")[0].decode(encoding, errors))
-    member.type = bytes(buf[156:157])
-    member.mode, member.uid, member.gid, member.size, member.mtime, member.chksum = mode, uid, gid, size, mtime, checksum
-    if buf[157]:
-        member.linkname = buf[157:257].partition(b"\0")[0].decode(encoding, errors)
-    if member.type == tarfile.DIRTYPE:
+    member.type = type_
+    if link[0]:
+        member.linkname = link.partition(b"\0")[0].decode(encoding, errors)
+    if type_ == tarfile.DIRTYPE:
         member.name = member.name.rstrip("/")
     return member
+
+
+def _sum(buf: bytes | bytearray) -> int:
+    """Add up the bytes of a block: Adler-32 has such a sum in its lower half, one more, modulo what no half block comes to."""
+    return (zlib.adler32(buf[:256]) & 0xFFFF) + (zlib.adler32(buf[256:]) & 0xFFFF) - 2

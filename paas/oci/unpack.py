@@ -20,6 +20,7 @@ from typing import IO, cast
 from paas.errors import InvalidInput, PaasError
 from paas.host.files import disk_problem, remove_tree
 from paas.oci.compression import MORE_ROOM, PlainStream, open_plain
+from paas.oci.destination import Destination
 from paas.oci.header import Header, read_members
 from paas.oci.layer import (
     OPAQUE_MARKER,
@@ -33,8 +34,6 @@ from paas.oci.layer import (
 )
 from paas.oci.limits import DEFAULT_LIMITS, NOTHING, Unpacked, UnpackLimits
 
-#: Linux MAXSYMLINKS, path_resolution(7).
-_MAX_LINKS = 40
 #: Of the plain tar, for each file: its header, padding, and room for a long name.
 _HEADER_BYTES = 4096
 _SPARSE_CHUNK = 64 << 10
@@ -86,40 +85,47 @@ def _put_below(below: str, member: tarfile.TarInfo) -> bool:
 
 
 class Unpacker:
-    """One tar on its way into one directory. All paths are below `_root`."""
+    """One tar on its way into one directory."""
 
     def __init__(
         self, diff: Path, plain: PlainStream, lowers: Sequence[Path], limits: UnpackLimits, before: Unpacked,
         has_whiteouts: bool, *, keeps_kinds: bool = False,
     ) -> None:  # fmt: skip
-        self.root, self._root = diff, str(diff)
+        self.root = diff
+        self._destination = Destination(str(diff), lowers)
         self._keeps_kinds = keeps_kinds
         self._plain = plain
-        self._lowers = tuple(str(lower) for lower in lowers)
         self._limits = limits
         self._has_whiteouts = has_whiteouts
-        self.bytes, self.files = before.size, before.files
-        #: Directories known to be real ones below the root.
-        self._directories = {self._root}
+        self.bytes, self._members = before.size, before.files
         #: Their times are set last: each member put into one changes it.
         self._times: dict[str, float] = {}
+
+    @property
+    def files(self) -> int:
+        """Return how many files of any kind there are, with directories that no member describes."""
+        return self._members + self._destination.implied
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Put one member in its place."""
         self._count(member)
+        may_be_whiteout = self._has_whiteouts and WHITEOUT_PREFIX in member.name
+        if member.isreg() and not may_be_whiteout and (path := self._destination.known_place(member.name)):
+            self._make_file(path, tar, member)
+            return
         parts = parse_member_name(member.name)
         if not parts:
             if member.isdir():
-                self._set_attributes(self._root, member)
+                self._set_attributes(str(self.root), member)
             return
-        if self._has_whiteouts and WHITEOUT_PREFIX in member.name:
+        if may_be_whiteout:
             if any(part.startswith(RESERVED_PREFIX) for part in parts[:-1]):
                 return  # below aufs's own directories
             if (target := whiteout_target(parts[-1])) is not None:
-                self._white_out(self._directory(parts[:-1]), parts[-1], target)
+                self._white_out(self._destination.directory(parts[:-1]), parts[-1], target)
                 return
-        path = f"{self._directory(parts[:-1])}/{parts[-1]}"
-        if member.type == tarfile.REGTYPE or member.isreg():
+        path = f"{self._destination.directory(parts[:-1])}/{parts[-1]}"
+        if member.isreg():
             self._make_file(path, tar, member)
             return
         make = self._maker(member)
@@ -132,72 +138,23 @@ class Unpacker:
 
     def finish(self) -> None:
         """Set the directories' times, inner ones first."""
+        self._bound()
         for path in sorted(self._times, key=len, reverse=True):
-            if path in self._directories:
+            if path in self._destination.directories:
                 os.utime(path, (self._times[path],) * 2)
 
     def _count(self, member: tarfile.TarInfo) -> None:
         if member.size < 0:
             raise InvalidInput(f"The archive's member '{member.name}' has a negative size")
-        self.files += 1
+        self._members += 1
         self.bytes += member.size if member.isreg() else 0
+        self._bound()
+
+    def _bound(self) -> None:
         if self.files > self._limits.max_files:
             raise InvalidInput(f"The archive holds more than {self._limits.max_files} files", remedy=MORE_ROOM)
         if self.bytes > self._limits.max_bytes:
             raise InvalidInput(f"The archive unpacks to more than {self._limits.max_bytes >> 20} MiB", remedy=MORE_ROOM)
-
-    def _directory(self, parts: Sequence[str]) -> str:
-        """Return the real directory of these components, making what is missing."""
-        quick = "/".join((self._root, *parts))
-        if quick in self._directories:
-            return quick
-        path = self._root
-        for depth, part in enumerate(parts):
-            path = self._resolve(f"{path}/{part}")
-            if path in self._directories:
-                continue
-            if not os.path.lexists(path) or is_whiteout(os.lstat(path)):
-                self._make_implied(path, "/".join(parts[: depth + 1]))
-            elif not stat.S_ISDIR(os.lstat(path).st_mode):
-                raise InvalidInput(f"The archive puts a file below '{'/'.join(parts[: depth + 1])}', which is none")
-            self._directories.add(path)
-        return path
-
-    def _resolve(self, path: str) -> str:
-        """Follow symbolic links at the end of a path whose parent is real, never out of the root."""
-        base, todo, links = os.path.dirname(path), [os.path.basename(path)], 0
-        while todo:
-            part = todo.pop(0)
-            if part == "..":
-                base = self._parent(base)
-            elif not os.path.islink(f"{base}/{part}"):
-                base = f"{base}/{part}"
-            elif (links := links + 1) > _MAX_LINKS:
-                raise InvalidInput("The archive has a loop of symbolic links")
-            else:
-                target = os.readlink(f"{base}/{part}")
-                base = self._root if target.startswith("/") else base
-                todo = [p for p in target.split("/") if p not in ("", ".")] + todo
-        return base
-
-    def _parent(self, path: str) -> str:
-        return path if path == self._root else os.path.dirname(path)
-
-    def _make_implied(self, path: str, name: str) -> None:
-        if os.path.lexists(path):
-            os.unlink(path)  # a whiteout of what was there below
-        try:
-            os.mkdir(path)
-        except (FileNotFoundError, NotADirectoryError) as exc:
-            raise InvalidInput(f"The archive puts a file into '{name}', which leads nowhere") from exc
-        os.chmod(path, 0o755)
-        for lower in self._lowers:
-            below = f"{lower}/{name}"
-            if os.path.isdir(below) and not os.path.islink(below):
-                found = os.stat(below)
-                os.chown(path, found.st_uid, found.st_gid)
-                os.chmod(path, stat.S_IMODE(found.st_mode))
-                return
 
     def _white_out(self, parent: str, basename: str, target: str) -> None:
         """Hide what the layers below have; never what this layer has, in whichever order they come."""
@@ -222,7 +179,7 @@ class Unpacker:
         if stat.S_ISDIR(found.st_mode):
             if member.isdir():
                 return False
-            self._directories = {d for d in self._directories if d != path and not d.startswith(path + "/")}
+            self._destination.forget(path)
         remove_tree(Path(path))
         return is_whiteout(found)
 
@@ -243,7 +200,7 @@ class Unpacker:
     def _make_directory(self, path: str) -> None:
         if not os.path.isdir(path):
             os.mkdir(path)
-        self._directories.add(path)
+        self._destination.directories.add(path)
 
     def _make_file(self, path: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Write a regular file. Everything is done to its descriptor, and only what differs from how it was made."""
@@ -284,7 +241,7 @@ class Unpacker:
 
     def _make_link(self, path: str, linkname: str) -> None:
         parts = parse_member_name(linkname)
-        source = "/".join((self._directory(parts[:-1]), *parts[-1:]))
+        source = "/".join((self._destination.directory(parts[:-1]), *parts[-1:]))
         if not os.path.lexists(source) or stat.S_ISDIR(os.lstat(source).st_mode):
             raise InvalidInput(f"The archive links to '{linkname}', which is no file in it")
         os.link(source, path, follow_symlinks=False)

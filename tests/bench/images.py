@@ -1,6 +1,7 @@
 """How quick layers are unpacked, beside GNU tar, and how quick a store with 1,000 images is listed and inspected.
 
-Usage: python tests/bench/images.py [rounds]      as root; needs 1 GB below PAAS_TEST_ROOT, and 0.4 GB for each round
+Usage: python tests/bench/images.py [rounds]      as root; needs 2 GB of disk, and 0.6 GB for each round.
+The layer of a distribution is that of the tests' base image: run tests/run.sh once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from paas.oci.manifest import HistoryEntry, ImageConfig
-from paas.oci.store import ImageStore
-from paas.oci.unpack import unpack_layer
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from harness import STACK_IMAGES, loop_disk  # noqa: E402
+from paas.oci.layer import pack_layer  # noqa: E402
+from paas.oci.manifest import HistoryEntry, ImageConfig  # noqa: E402
+from paas.oci.store import ImageStore  # noqa: E402
+from paas.oci.unpack import unpack_layer  # noqa: E402
 
 ROOT = Path(os.environ.get("PAAS_TEST_ROOT", "/var/tmp/paas-tests"))
 MIB = 1 << 20
@@ -43,24 +48,37 @@ def make_tar(base: Path, name: str, *, files: int, size: int) -> Path:
     return base / f"{name}.tar"
 
 
-def compare(base: Path, tar: Path, rounds: int) -> None:
-    """Unpack in turn with GNU tar and with us, into a new directory each time.
+def pack_debian(base: Path) -> Path:
+    """Write the root file system of the tests' base image as a tar, as it comes from a registry."""
+    store, tar = ImageStore(STACK_IMAGES), base / "debian 12.tar"
+    with tar.open("wb") as stream:
+        pack_layer(store.layer_dir(store.image("debian:12").layers[0]), stream)
+    return tar
 
-    They are removed at the end: ext4 looks for inodes that were not freed in the last seconds, one by one, which takes
-    longer than all the rest.
+
+def compressed(tar: Path, *argv: str, suffix: str) -> Path:
+    packed = tar.with_name(tar.name + suffix)
+    with packed.open("wb") as stream:
+        subprocess.run([*argv, tar], stdout=stream, check=True)
+    return packed
+
+
+def compare(tar: Path, rounds: int) -> None:
+    """Unpack in turn with GNU tar and with us, into a new directory each time, on an empty disk.
+
+    ext4 looks for inodes that were not freed in the last minutes, one by one, which takes longer than all the rest.
     """
-    out = base / "out"
     works: dict[str, Callable[[Path], object]] = {
         "tar": lambda target: subprocess.run(["tar", "--xattrs", "-xf", str(tar), "-C", str(target)], check=True),
         "paas": lambda target: unpack_layer(tar, target),
     }
     taken: dict[str, list[float]] = {who: [] for who in works}
-    for number in range(rounds):
-        for who, work in works.items():
-            target = out / f"{who}-{number}"
-            target.mkdir(parents=True)
-            taken[who].append(seconds(partial(work, target)))
-    shutil.rmtree(out)
+    with loop_disk(512 + rounds * 600) as disk:
+        for number in range(rounds):
+            for who, work in works.items():
+                target = disk / f"{who}-{number}"
+                target.mkdir()
+                taken[who].append(seconds(partial(work, target)))
     theirs, ours = (statistics.median(taken[who]) for who in ("tar", "paas"))
     ratio = statistics.median(a / b for a, b in zip(taken["tar"], taken["paas"], strict=True))
     print(f"{tar.name:<18} GNU tar {theirs * 1000:7.0f} ms   paas {ours * 1000:7.0f} ms   speed {ratio:.2f} of tar's")
@@ -124,11 +142,12 @@ def main() -> None:
     try:
         small = make_tar(base, "20,000 of 10 KB", files=20_000, size=10_000)
         large = make_tar(base, "4 of 50 MB", files=4, size=50 * MIB)
-        packed = base / "4 of 50 MB.tar.gz"
-        with packed.open("wb") as stream:
-            subprocess.run(["gzip", "-1c", large], stdout=stream, check=True)
-        for tar in (small, large, packed):
-            compare(base, tar, rounds)
+        debian = pack_debian(base)
+        for tar in (
+            large, compressed(large, "gzip", "-1c", suffix=".gz"), small,
+            debian, compressed(debian, "gzip", "-c", suffix=".gz"), compressed(debian, "zstd", "-qc", suffix=".zst"),
+        ):  # fmt: skip
+            compare(tar, rounds)
         measure_store(base, rounds)
     finally:
         shutil.rmtree(base)
