@@ -23,8 +23,10 @@ FORWARDED = frozenset({
     "PAAS_RECEIVING_SINCE", "GIT_PROTOCOL", "SOURCE_DATE_EPOCH",
 })  # fmt: skip
 FORWARDED_PREFIX = "GIT_PUSH_OPTION_"
-#: Variables of ours that the command line names, for `image:build`; never taken for the command's own environment.
+#: Variables of ours that the command line names; never taken for the command's own environment.
 CALLER_PREFIX = "PAAS_CALLER_"
+#: Commands that take variables by their names alone.
+_NAMING = frozenset({"image:build", "container:run", "container:create", "container:exec"})
 #: Exit code when the server goes away before the command ends.
 SERVER_GONE = posix.EX_UNAVAILABLE
 #: What the server's answer is around the exit code, when there is nothing else to say.
@@ -47,7 +49,7 @@ def environment() -> "dict[str, str]":
 def try_server(argv: "Sequence[str]") -> int | None:
     """Run the command in the server with our terminal; return its exit code, or None when no server listens."""
     variables = environment()
-    return _run({"argv": argv, "cwd": _directory(), "as": variables.get("PAAS_IDENTITY", "")}, _named_variables(argv, variables))
+    return _run({"argv": argv, "cwd": _directory(), "as": variables.get("PAAS_IDENTITY", "")}, named_variables(argv, variables))
 
 
 def run_ssh_command(key_name: str) -> int:
@@ -125,13 +127,16 @@ def _run(
         restore()
 
 
-def _named_variables(argv: "Sequence[str]", variables: "Mapping[str, str]") -> "dict[str, str]":
-    """Return what `image:build` may want of our environment: `--build-arg KEY`, `--secret id=KEY,env=KEY`, the SSH agent."""
-    if "image:build" not in argv:
+def named_variables(argv: "Sequence[str]", variables: "Mapping[str, str]") -> "dict[str, str]":
+    """Return what a command may want of our environment: `-e KEY` of a container, `--build-arg KEY`, `--secret id=KEY,env=KEY`
+    and the SSH agent of a build; all of it for `--env-file`, whose lines only the server reads."""
+    if not _NAMING.intersection(argv):
         return {}
     names = {"SSH_AUTH_SOCK", "SOURCE_DATE_EPOCH"}
     for field in ",".join(argv).split(","):
-        names.add(field.rpartition("=")[2])
+        names |= {field.rpartition("=")[2], field.removeprefix("-e")}
+        if field.startswith("--env-file"):
+            names.update(variables)
     return {CALLER_PREFIX: "1", **{CALLER_PREFIX + name: variables[name] for name in names if name in variables}}
 
 

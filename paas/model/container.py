@@ -93,12 +93,18 @@ class Ulimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """What few containers need: names in /etc/hosts, ulimits, the size of /dev/shm (0: 64 MiB), capabilities to leave out."""
+    """What few containers need: names in /etc/hosts, ulimits, the size of /dev/shm (0: 64 MiB), capabilities to leave out and
+    to keep of those, name servers in place of the machine's, more groups of its user, kernel settings of its namespaces."""
 
     hosts: tuple[tuple[str, str], ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     shm_bytes: int = 0
     dropped_capabilities: tuple[str, ...] = ()
+    added_capabilities: tuple[str, ...] = ()
+    name_servers: tuple[str, ...] = ()
+    search_domains: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

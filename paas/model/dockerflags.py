@@ -27,6 +27,13 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+def parse_cpu_shares(text: str) -> int:
+    """Parse a weight, of which 1024 is a core's worth, into thousandths of a core. Raises InvalidInput."""
+    if not re.fullmatch(r"\d{1,6}", text, re.ASCII):
+        raise InvalidInput(f"'{text}' is not a weight", remedy="e.g. --cpu-shares 512; 1024 is what a core is worth")
+    return -(-int(text) * 1000 // 1024)
+
+
 def parse_volume(text: str) -> Mount:
     """Parse `/host/dir:/inside[:ro]`, `name:/inside[:ro]` or `/inside`. Raises InvalidInput."""
     source, colon, rest = text.partition(":")

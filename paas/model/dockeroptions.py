@@ -6,15 +6,15 @@ ports, more capabilities, devices) would take an app out of its isolation or is 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from paas.errors import InvalidInput
-from paas.model.container import ContainerSpec, Extras, Limits, Mount, Ulimit
-from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
+from paas.model.container import ContainerSpec, Limits, Mount
+from paas.model.dockerextras import EXTRA_FLAGS, parse_extras
+from paas.model.dockerflags import parse_cpu_shares, parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
 from paas.model.env import parse_assignments
 
 BUILD, DEPLOY, RUN = "build", "deploy", "run"
@@ -23,21 +23,15 @@ TOPIC = "docker-options"
 
 _SHORT = {
     "-v": "--volume", "-e": "--env", "-m": "--memory", "-h": "--hostname", "-l": "--label", "-u": "--user", "-w": "--workdir",
+    "-c": "--cpu-shares",
 }  # fmt: skip
-_VALUED = (
-    "--add-host", "--cap-drop", "--cpus", "--env", "--hostname", "--label", "--memory", "--memory-swap", "--mount",
-    "--pids-limit", "--shm-size", "--stop-signal", "--tmpfs", "--ulimit", "--user", "--volume", "--workdir",
-)  # fmt: skip
+_VALUED = tuple(sorted((
+    *EXTRA_FLAGS, "--cpu-shares", "--cpus", "--env", "--hostname", "--label", "--memory", "--memory-reservation", "--memory-swap",
+    "--mount", "--pids-limit", "--stop-signal", "--tmpfs", "--user", "--volume", "--workdir",
+)))  # fmt: skip
 _PLAIN = ("--init", "--read-only")
 KNOWN = (*_VALUED, *_PLAIN)
-#: What docker calls each limit is what setrlimit(2) does.
-_ULIMITS = frozenset((
-    "as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "sigpending",
-    "stack",
-))  # fmt: skip
 _PLATFORMS_OWN = re.compile(r"(PORT|DYNO|PAAS_\w+)\Z")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
-_UNLIMITED = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +104,7 @@ def apply_options(spec: ContainerSpec, options: ContainerOptions) -> ContainerSp
         workdir=options.last("--workdir", spec.workdir),
         stop_signal=options.last("--stop-signal", spec.stop_signal),
         is_read_only=spec.is_read_only or "--read-only" in options.values,
-        extras=_extras(options),
+        extras=parse_extras(options.values),
     )
 
 
@@ -134,38 +128,9 @@ def _limits(limits: Limits, options: ContainerOptions) -> Limits:
         swap_bytes=swap_bytes if "--memory-swap" in options.values else limits.swap_bytes,
         cpu_millis=round(float(cpus) * 1000) or limits.cpu_millis,
         pids=max(0, int(pids)) or limits.pids,
+        reserved_memory_bytes=parse_size(options.last("--memory-reservation", "0")) or limits.reserved_memory_bytes,
+        reserved_cpu_millis=parse_cpu_shares(options.last("--cpu-shares", "0")) or limits.reserved_cpu_millis,
     )
-
-
-def _extras(options: ContainerOptions) -> Extras:
-    dropped = tuple(f"CAP_{name.upper().removeprefix('CAP_')}" for name in options.all("--cap-drop"))
-    for name in dropped:
-        if not re.fullmatch(r"CAP_[A-Z_]{1,40}", name):
-            raise InvalidInput(f"'{name}' is not a capability", remedy="e.g. --cap-drop NET_RAW, or --cap-drop ALL")
-    return Extras(
-        hosts=tuple(map(_host, options.all("--add-host"))),
-        ulimits=tuple(map(_ulimit, options.all("--ulimit"))),
-        shm_bytes=parse_size(options.last("--shm-size", "0")),
-        dropped_capabilities=dropped,
-    )
-
-
-def _host(text: str) -> tuple[str, str]:
-    name, _, address = text.replace("=", ":", 1).partition(":")
-    try:
-        if not _HOST.match(name):
-            raise ValueError
-        return name, str(ipaddress.ip_address(address.strip("[]")))
-    except ValueError:
-        raise InvalidInput(f"'{text}' is not a name with an address", remedy="e.g. --add-host db:10.0.0.5") from None
-
-
-def _ulimit(text: str) -> Ulimit:
-    match = re.fullmatch(r"([a-z]+)=(-1|\d{1,18})(?::(-1|\d{1,18}))?", text, re.ASCII)
-    if match is None or match[1] not in _ULIMITS:
-        raise InvalidInput(f"'{text}' is not a ulimit", remedy="e.g. --ulimit nofile=1024:4096")
-    soft, hard = (_UNLIMITED if number == "-1" else int(number) for number in (match[2], match[3] or match[2]))
-    return Ulimit(name=match[1], soft=min(soft, hard), hard=hard)
 
 
 def options_for(properties: Mapping[str, str], phase: str, process: str = "") -> ContainerOptions:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness import STACK_IMAGES, Instance, wait_until
+from harness import PAAS, STACK_IMAGES, Instance, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +68,28 @@ def test_a_container_of_ones_own(clean: Instance) -> None:
     assert paas("container:volumes").expect().stdout.split() == ["VOLUME", "CONTAINERS"]
 
 
+def test_what_few_containers_need_is_there_inside(clean: Instance) -> None:
+    words = (
+        "--add-host", "db:10.0.0.5", "--dns", "10.0.0.53", "--dns-search", "example.com", "--shm-size", "1m",
+        "--ulimit", "nofile=100", "--sysctl", "net.core.somaxconn=99", "--sysctl", "kernel.shmmax=12345", "-u", "www-data",
+        "--group-add", "audio", "--group-add", "777", "--cap-drop", "ALL", "--cap-add", "CHOWN",
+    )  # fmt: skip
+    script = """
+        grep db /etc/hosts; cat /etc/resolv.conf; df --output=size /dev/shm | tail -1; ulimit -n
+        cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax; id -G; grep CapBnd /proc/self/status
+    """
+    said = clean.paas("container:run", "--rm=true", *words, IMAGE, "sh", "-c", script).expect().stdout.split()
+    assert said == ["10.0.0.5", "db", "search", "example.com", "nameserver", "10.0.0.53", "1024", "100", "99", "12345",
+                    "33", "29", "777", "CapBnd:", f"{1:016x}"]  # fmt: skip
+
+
+def test_a_variable_without_a_value_has_the_callers(clean: Instance) -> None:
+    env = {**os.environ, **clean.env, "GIVEN": "two words", "HIDDEN": "x"}
+    words = [PAAS, "container:run", "--rm", "-e", "GIVEN", "-e", "ABSENT", IMAGE, "env"]
+    said = subprocess.run(words, env=env, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    assert "GIVEN=two words" in said and "ABSENT" not in said and "HIDDEN" not in said
+
+
 def test_nothing_is_skipped_in_a_log_that_reached_its_limit(clean: Instance) -> None:
     burst = 180_000  # lines of some 55 bytes: one log of 10 MB is full in each burst, at most
     script = f"for i in 0 1 2 3; do seq $((i * {burst} + 1)) $((i * {burst} + {burst})); sleep 0.5; done"
@@ -111,6 +133,8 @@ def test_files_go_in_and_come_out(clean: Instance, tmp_path: Path) -> None:
         (("container:run", "--no-such-flag", IMAGE), "no-such-flag"),
         (("container:run", "no-such-image", "true"), "no-such-image"),
         (("container:run", "--rm", "--restart", "always", IMAGE, "true"), "contradict"),
+        (("container:run", "--privileged", IMAGE, "true"), "not possible"),
+        (("container:run", "--rm", "--group-add", "no-such-group", IMAGE, "true"), "no-such-group"),
         (("container:run", "--rm", "-u", "nobody-here", IMAGE, "true"), "nobody-here"),
         (("container:run", "--rm", "-v", "relative:inside", IMAGE, "true"), "relative:inside"),
         (("container:run", "--rm", "--stop-signal", "SIGNOPE", IMAGE, "true"), "SIGNOPE"),

@@ -5,9 +5,8 @@ Source: docker run reference.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from paas.errors import InvalidInput
@@ -44,10 +43,15 @@ def parse_publish(text: str) -> tuple[PortMapping, ...]:
     )  # fmt: skip
 
 
-def parse_environment(files: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-    """Read `--env-file`s, then `-e KEY=VALUE`; KEY alone takes the value from our own environment. Raises InvalidInput."""
+def parse_environment(files: Sequence[str], words: Sequence[str], caller: Mapping[str, str]) -> dict[str, str]:
+    """Read `--env-file`s, then `-e KEY=VALUE`; KEY alone takes the caller's value, and is left out when he has none.
+
+    Raises InvalidInput.
+    """
     lines = [line for file in files for line in _lines(file)]
-    return parse_assignments(_with_value(word) for word in (*lines, *words))
+    return parse_assignments(
+        word if "=" in word else f"{word}={caller[word]}" for word in (*lines, *words) if "=" in word or word in caller
+    )
 
 
 def _lines(file: str) -> Iterator[str]:
@@ -58,14 +62,6 @@ def _lines(file: str) -> Iterator[str]:
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             yield line.lstrip()
-
-
-def _with_value(word: str) -> str:
-    if "=" in word:
-        return word
-    if word not in os.environ:
-        raise InvalidInput(f"{word} has no value here", remedy=f'write it out: -e {word}="${word}"')
-    return f"{word}={os.environ[word]}"
 
 
 def _ports(text: str, whole: str) -> list[int]:

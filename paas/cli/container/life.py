@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import click
 
+from paas.cli.container.asked import with_swap
 from paas.context import Context
-from paas.errors import InvalidInput
 from paas.model.container import Limits, signal_number
 from paas.model.dockerflags import parse_size
 from paas.model.restart import parse_restart_policy
@@ -85,7 +85,7 @@ def rename(ctx: Context, container: str, name: str) -> None:
 @click.option("-m", "--memory", default=None, help="memory limit, e.g. 256m; 0 for none")
 @click.option("--memory-swap", default=None, help="memory and swap together")
 @click.option("--cpus", default=None, type=click.FloatRange(min=0), help="cpu limit in cores; 0 for none")
-@click.option("--pids-limit", default=None, type=click.IntRange(min=0), help="number of processes it may have; 0 for any")
+@click.option("--pids-limit", default=None, type=click.IntRange(min=-1), help="number of processes it may have; 0 or -1 for any")
 @click.option("--restart", "policy", default=None, help="no, always, unless-stopped, on-failure[:times]")
 @click.argument("containers", nargs=-1, required=True)
 @click.pass_obj
@@ -111,14 +111,11 @@ def changed_limits(
         before,
         memory_bytes=before.memory_bytes if memory is None else parse_size(memory),
         cpu_millis=before.cpu_millis if cpus is None else round(cpus * 1000),
-        pids=before.pids if pids is None else pids,
+        pids=before.pids if pids is None else max(pids, 0),
     )
     if memory_swap is None:
         return after if after.memory_bytes else replace(after, swap_bytes=0)
-    both = parse_size(memory_swap)
-    if both < after.memory_bytes or not after.memory_bytes:
-        raise InvalidInput("--memory-swap is memory and swap together", remedy="give --memory, and a larger --memory-swap")
-    return replace(after, swap_bytes=both - after.memory_bytes)
+    return with_swap(after, memory_swap)
 
 
 @click.command("container:commit")

@@ -5,7 +5,8 @@ Source: OCI image-spec config.md, "User"; Docker's rules: an unknown name is an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from paas.errors import InvalidInput
 
@@ -22,8 +23,14 @@ class Account:
     home: str = "/"
 
 
-def account_for(user: str, passwd: str, group: str) -> Account:
-    """Resolve a user as the image knows it. Raises InvalidInput."""
+def account_for(user: str, passwd: str, group: str, *, more_groups: Iterable[str] = ()) -> Account:
+    """Resolve a user, and more groups for him, as the image knows them. Raises InvalidInput."""
+    account = _account(user, passwd, group)
+    more = {_group_id(name, group) for name in more_groups} - {account.gid}
+    return _checked(user, replace(account, groups=tuple(sorted({*account.groups, *more}))))
+
+
+def _account(user: str, passwd: str, group: str) -> Account:
     name, _, group_name = user.partition(":")
     name = name or "0"
     entry = _passwd_entry(name, passwd)
@@ -31,9 +38,9 @@ def account_for(user: str, passwd: str, group: str) -> Account:
         raise InvalidInput(f"the image has no user '{name}'", remedy="use a user of its /etc/passwd, or a number")
     uid, gid, login, home = entry if entry is not None else (int(name), 0, "", "/")
     if group_name:
-        return _checked(user, Account(uid=uid, gid=_group_id(group_name, group), home=home or "/"))
+        return Account(uid=uid, gid=_group_id(group_name, group), home=home or "/")
     groups = tuple(sorted({found for found in _groups_of(login, group) if found != gid}))
-    return _checked(user, Account(uid=uid, gid=gid, groups=groups, home=home or "/"))
+    return Account(uid=uid, gid=gid, groups=groups, home=home or "/")
 
 
 def _checked(user: str, account: Account) -> Account:

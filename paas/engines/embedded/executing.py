@@ -109,7 +109,9 @@ def _described(ground: Ground, record: Record, execution: Execution) -> Iterator
     """Write the OCI `process` object to a file of the container for as long as it is needed."""
     cgroups.expect_moves(ground.hierarchies)
     command = command_of(record)
-    account = read_account(ground.rootfs(record.id).root, execution.user) if execution.user else command.account
+    account = command.account
+    if execution.user:
+        account = read_account(ground.rootfs(record.id).root, execution.user, record.extras.groups)
     command = replace(
         command, argv=execution.argv, env={**record.env, **execution.env}, account=account,
         workdir=execution.workdir or record.workdir, has_terminal=execution.has_terminal,

@@ -20,10 +20,10 @@ from paas.engines.embedded import cgroups
 from paas.engines.embedded.crun import Crun, find_runtime
 from paas.engines.embedded.rootfs import Rootfs
 from paas.engines.embedded.seccomp import seccomp_for
-from paas.engines.embedded.spec import CAPABILITIES
 from paas.engines.embedded.tenancy import Tenancy
 from paas.errors import HostProblem
 from paas.host.files import atomic_write
+from paas.model.capabilities import CAPABILITIES
 from paas.model.container import Ulimit
 from paas.oci.store import ImageStore
 from paas.paths import Paths

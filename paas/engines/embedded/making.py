@@ -89,7 +89,7 @@ def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str],
     if LABEL_APP in spec.labels:
         _claims(ground, "apps").take(app_key(spec.labels[LABEL_APP], home.name), home.name)
     mount_layers(ground, home, layers, spec.tenant.number)
-    account = read_account(ground.rootfs(home.name).root, spec.user or config.user)
+    account = read_account(ground.rootfs(home.name).root, spec.user or config.user, spec.extras.groups)
     mounts = (*spec.mounts, *image_volumes(config.volumes, spec.mounts))
     fill_volumes(ground, home, mounts, spec.tenant)
     record = Record(
@@ -184,9 +184,10 @@ def drop_stale_claims(ground: Ground) -> None:
         _claims(ground, kind).drop_stale()
 
 
-def read_account(root: Path, user: str) -> Account:
-    """Resolve a user in the passwd and group of a mounted root. Raises InvalidInput."""
-    return account_for(user, _read_inside(root, "/etc/passwd"), _read_inside(root, "/etc/group"))
+def read_account(root: Path, user: str, more_groups: Sequence[str] = ()) -> Account:
+    """Resolve a user and more groups for him in the passwd and group of a mounted root. Raises InvalidInput."""
+    passwd, group = _read_inside(root, "/etc/passwd"), _read_inside(root, "/etc/group")
+    return account_for(user, passwd, group, more_groups=more_groups)
 
 
 def command_of(record: Record) -> Command:
@@ -239,7 +240,7 @@ def _write_config(ground: Ground, home: Path, record: Record) -> None:
     owner = ground.tenancy.uid_base(record.tenant)
     files = write_etc_files(
         home, hostname=record.hostname, address=record.address, owner=owner,
-        is_host_network=record.network is NetworkMode.HOST, more_names=record.extras.hosts,
+        is_host_network=record.network is NetworkMode.HOST, extras=record.extras,
     )  # fmt: skip
     config = runtime_config(command_of(record), surroundings_of(ground, record, files))
     try:

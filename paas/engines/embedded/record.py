@@ -112,12 +112,10 @@ def read_record(home: Path) -> Record | None:
 
 
 def _extras(found: Mapping[str, Any]) -> Extras:
-    return Extras(
-        hosts=tuple((name, address) for name, address in found.get("hosts", ())),
-        ulimits=tuple(Ulimit(**ulimit) for ulimit in found.get("ulimits", ())),
-        shm_bytes=found.get("shm_bytes", 0),
-        dropped_capabilities=tuple(found.get("dropped_capabilities", ())),
-    )
+    lists: dict[str, Any] = {name: tuple(value) for name, value in found.items() if name != "shm_bytes"}
+    lists |= {name: tuple(map(tuple, found.get(name, ()))) for name in ("hosts", "sysctls")}
+    lists["ulimits"] = tuple(Ulimit(**ulimit) for ulimit in found.get("ulimits", ()))
+    return Extras(shm_bytes=found.get("shm_bytes", 0), **lists)
 
 
 def write_processes(home: Path, processes: Processes) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from paas.errors import HostProblem
 from paas.host import kernel
+from paas.model.container import Extras
 
 #: Files that every container gets of its own, name in the container's directory -> where it appears.
 ETC_FILES = (("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf"))
@@ -103,8 +104,7 @@ def _make_scene(rootfs: Rootfs, owner: int, *clones: Path) -> None:
 
 
 def write_etc_files(
-    home: Path, *, hostname: str, address: str, owner: int, is_host_network: bool,
-    more_names: Iterable[tuple[str, str]] = (),
+    home: Path, *, hostname: str, address: str, owner: int, is_host_network: bool, extras: Extras
 ) -> tuple[tuple[Path, str], ...]:
     """Write hosts, hostname and resolv.conf; return what to bind where. The container's root may edit them.
 
@@ -115,7 +115,8 @@ def write_etc_files(
         names = _read(Path("/etc/hosts")) + f"127.0.1.1\t{hostname}\n"
     else:
         resolvers = resolv_conf(resolvers, _read(_UPSTREAM_RESOLV_CONF))
-    names += "".join(f"{to}\t{name}\n" for name, to in more_names)
+    names += "".join(f"{to}\t{name}\n" for name, to in extras.hosts)
+    resolvers = with_servers(resolvers, extras.name_servers, extras.search_domains)
     contents = {"hosts": names, "hostname": f"{hostname}\n", "resolv.conf": resolvers}
     bound = []
     for name, target in ETC_FILES:
@@ -139,6 +140,17 @@ def resolv_conf(host: str, upstream: str) -> str:
     if upstream and servers and all(server in _STUB_RESOLVERS for server in servers):
         return upstream
     return host
+
+
+def with_servers(resolvers: str, servers: Sequence[str], domains: Sequence[str]) -> str:
+    """Return a resolv.conf with these name servers and domains to search in place of its own; `.` stands for none. Pure."""
+    replaced = {"nameserver"} if servers else set()
+    replaced |= {"search", "domain"} if domains else set()
+    lines = [line for line in resolvers.splitlines() if not replaced & set(line.split()[:1])]
+    if domains and tuple(domains) != (".",):
+        lines.append(f"search {' '.join(domains)}")
+    lines += [f"nameserver {server}" for server in servers]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _read(path: Path) -> str:

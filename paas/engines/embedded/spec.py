@@ -1,7 +1,7 @@
 """OCI runtime configuration: what is asked for + what the host offers -> config.json. Pure; engine.py writes the file.
 
 Default-deny: Docker's default capabilities, no_new_privileges, seccomp, masked and read-only paths, a user namespace.
-Source: OCI runtime-spec v1.1, config.md and config-linux.md; moby oci/defaults.go for the lists.
+Source: OCI runtime-spec v1.1, config.md and config-linux.md; moby oci/defaults.go for the paths.
 """
 
 from __future__ import annotations
@@ -14,18 +14,12 @@ from typing import Any
 
 from paas.engines.embedded.accounts import Account
 from paas.engines.embedded.limits import PERIOD_US, cpu_shares, quota_us
+from paas.model.capabilities import remaining_capabilities
 from paas.model.container import Extras, Limits, Mount, NetworkMode
 
 IDS_PER_TENANT = 65536
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT_TARGET = "/dev/.init"
-
-CAPABILITIES = tuple(
-    f"CAP_{name}" for name in (
-        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-        "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-    )
-)  # fmt: skip
 
 _MASKED = (
     "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
@@ -108,7 +102,7 @@ def process_config(command: Command, around: Surroundings) -> dict[str, Any]:
         "args": list(argv),
         "env": [f"{key}={value}" for key, value in environment(command).items()],
         "cwd": command.workdir or "/",
-        "capabilities": _capabilities(command.account, without=around.extras.dropped_capabilities),
+        "capabilities": _capabilities(command.account, around.extras),
         "noNewPrivileges": True,
         "rlimits": _rlimits(around),
     }
@@ -129,9 +123,9 @@ def environment(command: Command) -> dict[str, str]:
     return {**defaults, **command.env}
 
 
-def _capabilities(account: Account, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
+def _capabilities(account: Account, extras: Extras) -> dict[str, list[str]]:
     """Give root the default set; another user has it only as a bound, as execve would leave it."""
-    given = [name for name in CAPABILITIES if not {name, "CAP_ALL"} & set(without)]
+    given = list(remaining_capabilities(dropped=extras.dropped_capabilities, added=extras.added_capabilities))
     held = given if account.uid == 0 else []
     return {"bounding": given, "effective": held, "permitted": held, "inheritable": [], "ambient": []}
 
@@ -191,6 +185,8 @@ def _linux(around: Surroundings) -> dict[str, Any]:
         namespaces.append({"type": "network"})
         # Ports below 1024 and ping are safe in a namespace of one's own, also for users other than root.
         config["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 65535"}
+    if around.extras.sysctls:
+        config["sysctl"] = {**config.get("sysctl", {}), **dict(around.extras.sysctls)}
     if around.seccomp:
         config["seccomp"] = dict(around.seccomp)
     return config

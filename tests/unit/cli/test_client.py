@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import paas
-from paas.cli.client import as_json, environment, socket_path
+from paas.cli.client import as_json, environment, named_variables, socket_path
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_our_environment_is_what_os_has(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(posix, "environ", {b"PAAS_RUN": b"/run/other/", b"BYTES": b"\xff\xc3\xa4"})
     assert environment() == {"PAAS_RUN": "/run/other/", "BYTES": "\udcff\u00e4"}
     assert socket_path() == "/run/other/paas.sock"
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        (("container:run", "-e", "A", "i", "x"), {"A"}),
+        (("container:exec", "-eA", "--env=B", "c", "x"), {"A", "B"}),
+        (("container:create", "--env-file", "f", "i"), {"A", "B", "C"}),
+        (("container:run", "-e", "A=1", "-e", "D", "i"), set()),
+        (("image:build", "--build-arg", "B", "--secret", "id=x,env=C", "."), {"B", "C"}),
+        (("run", "shop", "A"), None),
+    ],
+)
+def test_variables_that_a_command_names_are_sent_and_no_others(words: tuple[str, ...], sent: set[str] | None) -> None:
+    found = named_variables(words, {"A": "1", "B": "2", "C": "3"})
+    assert found.keys() == (set() if sent is None else {"PAAS_CALLER_", *(f"PAAS_CALLER_{name}" for name in sent)})

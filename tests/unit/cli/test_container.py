@@ -14,9 +14,21 @@ from paas.cli.container.life import changed_limits, remove
 from paas.cli.container.running import attach, create
 from paas.cli.container.showing import status_text
 from paas.errors import InvalidInput, NotFound
-from paas.model.container import PLATFORM, Container, ContainerSpec, ContainerStatus, Limits, Mount, PortMapping
+from paas.model.container import (
+    PLATFORM,
+    Container,
+    ContainerSpec,
+    ContainerStatus,
+    Extras,
+    Limits,
+    Mount,
+    NetworkMode,
+    PortMapping,
+    Ulimit,
+)  # fmt: skip
 from paas.model.dockerflags import parse_labels, parse_mount, parse_size, parse_tmpfs, parse_volume
 from paas.model.health import Health, HealthCheck, HealthStatus
+from paas.oci.manifest import host_platform
 from paas.output import Output
 from paas.settings import Settings
 
@@ -97,14 +109,13 @@ def test_labels_of_the_platform_can_not_be_set() -> None:
             parse_labels([wrong])
 
 
-def test_variables_come_from_files_then_from_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OURS", "value")
+def test_variables_come_from_files_then_from_words(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    file.write_text("# comment\nA=1\n\n  B=two words # no comment\nOURS\n")
-    assert parse_environment([str(file)], ["A=2"]) == {"A": "2", "B": "two words # no comment", "OURS": "value"}
-    for files, words in (([], ["NOT_SET_ANYWHERE"]), ([str(tmp_path / "none")], [])):
-        with pytest.raises(InvalidInput):
-            parse_environment(files, words)
+    file.write_text("# comment\nA=1\n\n  B=two words # no comment\nOURS\nNOT_SET\n")
+    found = parse_environment([str(file)], ["A=2", "MINE", "NEITHER"], {"OURS": "value", "MINE": "", "OTHER": "x"})
+    assert found == {"A": "2", "B": "two words # no comment", "OURS": "value", "MINE": ""}
+    with pytest.raises(InvalidInput):
+        parse_environment([str(tmp_path / "none")], [], {})
 
 
 def test_limits_change_one_by_one() -> None:
@@ -114,6 +125,7 @@ def test_limits_change_one_by_one() -> None:
     assert changed_limits(before, **{**unchanged, "cpus": 0.0, "pids": 0}) == Limits(memory_bytes=64 << 20, swap_bytes=8 << 20)
     assert changed_limits(before, **{**unchanged, "memory": "0"}) == Limits(cpu_millis=500, pids=10)
     assert changed_limits(before, **{**unchanged, "memory_swap": "96m"}).swap_bytes == 32 << 20
+    assert changed_limits(before, **{**unchanged, "memory_swap": "-1", "pids": -1}) == replace(before, swap_bytes=-1, pids=0)
     with pytest.raises(InvalidInput):
         changed_limits(before, **{**unchanged, "memory_swap": "32m"})
 
@@ -209,10 +221,56 @@ def test_every_flag_arrives_in_the_spec(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("words", [("--network", "x", "i"), ("--restart", "x", "i"), ("--entrypoint", "", "i"), ("-m", "x", "i")])
-def test_flags_that_mean_nothing_are_refused(words: tuple[str, ...]) -> None:
+def test_flags_of_few_containers_arrive_in_the_spec(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("# ours\na=1\n\nb=2\n")
+    words = f"""
+        --add-host db:10.0.0.5 --cap-drop ALL --cap-add chown --dns 10.0.0.53 --dns-search example.com --group-add audio
+        --security-opt no-new-privileges --shm-size 1m --sysctl net.core.somaxconn=9 --ulimit nofile=5 --net none -c 512
+        --memory-reservation 8m --memory-swap -1 --pids-limit -1 --label-file {tmp_path}/labels -l b=3 --log-opt max-size=2m
+        --platform linux/{host_platform()[0]} image
+    """.split()
+    spec = spec_of(*words)
+    assert spec.extras == Extras(
+        hosts=(("db", "10.0.0.5"),), ulimits=(Ulimit(name="nofile", soft=5, hard=5),), shm_bytes=1 << 20,
+        dropped_capabilities=("CAP_ALL",), added_capabilities=("CAP_CHOWN",), name_servers=("10.0.0.53",),
+        search_domains=("example.com",), groups=("audio",), sysctls=(("net.core.somaxconn", "9"),),
+    )  # fmt: skip
+    assert spec.limits == Limits(swap_bytes=-1, reserved_memory_bytes=8 << 20, reserved_cpu_millis=500)
+    assert (spec.network, spec.labels, spec.log_max_bytes) == (NetworkMode.NONE, {"a": "1", "b": "3"}, 2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("--tty=true", "--init=false", "i"), (True, False, False)),
+        (("-it=false", "--no-init", "i"), (False, False, False)),
+        (("-ti=1", "i"), (True, True, True)),
+        (("--name", "--tty=true", "i"), (False, False, True)),
+        (("i", "--tty=true"), (False, False, True)),
+    ],
+)
+def test_switches_take_dockers_booleans(words: tuple[str, ...], found: tuple[bool, bool, bool]) -> None:
+    spec = spec_of(*words)
+    assert (spec.has_terminal, spec.keeps_stdin, spec.has_init) == found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--network x i", "--restart x i", "-m x i", "--platform plan9/mips i", "--log-opt colour=red i",
+        "--label-file /no/such i", "--privileged i", "--device /dev/kvm i", "--pid host i", "--cap-add SYS_ADMIN i",
+        "--security-opt seccomp=unconfined i", "--sysctl kernel.panic=1 i", "--dns example.com i", "--group-add a:b i",
+        "-c lots i", "--memory-swap 64m i",
+    ],
+)  # fmt: skip
+def test_flags_that_mean_nothing_are_refused(words: str) -> None:
     with pytest.raises(InvalidInput):
-        spec_of(*words)
+        spec_of(*words.split())
+
+
+def test_without_an_entrypoint_there_must_be_a_command() -> None:
+    with pytest.raises(InvalidInput):
+        spec_of("--entrypoint", "", "i")
 
 
 def test_attaching_ends_with_the_containers_exit_code() -> None:

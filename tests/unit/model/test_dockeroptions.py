@@ -33,17 +33,23 @@ def test_every_flag_finds_its_place(tmp_path) -> None:
         -m 64m --memory-swap=96m --cpus 1.5 --pids-limit 9
         --add-host db:10.0.0.5 --add-host six=[::1] --ulimit nofile=10:20 --ulimit nproc=5 --shm-size 1g
         --read-only --init --cap-drop NET_RAW --cap-drop=cap_mknod --hostname h -l key=value
-        -u 1000:1000 -w /srv --stop-signal INT
+        -u 1000:1000 -w /srv --stop-signal INT --cap-add CHOWN --dns 10.0.0.53 --dns-search=. --group-add 44
+        --sysctl net.core.somaxconn=9 --security-opt no-new-privileges:true --memory-reservation 8m --cpu-shares 512
     """)
     assert spec.mounts == (
         Mount(source=tmp_path, target="/data", is_read_only=True), Mount(volume="cache", target="/cache"),
         Mount(target="/a"), Mount(target="/b", size_bytes=1 << 20),
     )  # fmt: skip
     assert spec.env == {"A": "option", "B": "two words", "PORT": "5000"}
-    assert spec.limits == Limits(memory_bytes=64 << 20, swap_bytes=32 << 20, cpu_millis=1500, pids=9)
+    assert spec.limits == Limits(
+        memory_bytes=64 << 20, swap_bytes=32 << 20, cpu_millis=1500, pids=9,
+        reserved_memory_bytes=8 << 20, reserved_cpu_millis=500,
+    )  # fmt: skip
     assert spec.extras == Extras(
         hosts=(("db", "10.0.0.5"), ("six", "::1")), shm_bytes=1 << 30, dropped_capabilities=("CAP_NET_RAW", "CAP_MKNOD"),
         ulimits=(Ulimit(name="nofile", soft=10, hard=20), Ulimit(name="nproc", soft=5, hard=5)),
+        added_capabilities=("CAP_CHOWN",), name_servers=("10.0.0.53",), search_domains=(".",), groups=("44",),
+        sysctls=(("net.core.somaxconn", "9"),),
     )  # fmt: skip
     assert (spec.hostname, spec.user, spec.workdir, spec.stop_signal) == ("h", "1000:1000", "/srv", "INT")
     assert spec.is_read_only

@@ -24,6 +24,14 @@ def test_a_user_is_what_the_image_says(user: str, account: Account) -> None:
     assert account_for(user, PASSWD, GROUP) == account
 
 
+def test_more_groups_come_on_top_by_name_or_number() -> None:
+    found = account_for("web:extra", PASSWD, GROUP, more_groups=("more", "1500", "extra"))
+    assert found == Account(uid=33, gid=50, groups=(51, 1500), home="/srv")
+    for wrong in ("nogroup", "70000"):
+        with pytest.raises(InvalidInput):
+            account_for("web", PASSWD, GROUP, more_groups=(wrong,))
+
+
 def test_an_image_without_passwd_has_root() -> None:
     assert account_for("", "", "") == Account(uid=0, gid=0)
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from paas.engines.embedded.accounts import Account
-from paas.engines.embedded.spec import CAPABILITIES, Command, Surroundings, process_config, resources, runtime_config
+from paas.engines.embedded.spec import Command, Surroundings, process_config, resources, runtime_config
+from paas.model.capabilities import CAPABILITIES
 from paas.model.container import Limits, Mount, NetworkMode
 
 COMMAND = Command(argv=("server",), env={"A": "1"}, account=Account(uid=0, gid=0, home="/root"))

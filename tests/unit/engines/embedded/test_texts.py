@@ -11,7 +11,7 @@ from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, p
 from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
 from paas.engines.embedded.crun import Crun
 from paas.engines.embedded.publishing import check_ports
-from paas.engines.embedded.rootfs import hosts_file, resolv_conf
+from paas.engines.embedded.rootfs import hosts_file, resolv_conf, with_servers
 from paas.errors import Conflict, InvalidInput
 from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping, signal_number
 
@@ -139,3 +139,13 @@ def test_where_a_process_is_in_the_v2_tree(memberships, path):
 )
 def test_the_container_that_a_process_works_for_stands_on_its_command_line(words, container):
     assert container_in(words, Path("/lib/c")) == container
+
+
+def test_name_servers_and_domains_replace_those_of_the_machine() -> None:
+    host = "domain corp\nsearch a b\noptions ndots:2\nnameserver 10.0.0.1\n"
+    assert with_servers(host, (), ()) == host
+    assert with_servers(host, ("1.1.1.1", "::1"), ()) == (
+        "domain corp\nsearch a b\noptions ndots:2\nnameserver 1.1.1.1\nnameserver ::1\n"
+    )
+    assert with_servers(host, (), ("c", "d")) == "options ndots:2\nnameserver 10.0.0.1\nsearch c d\n"
+    assert with_servers(host, (), (".",)) == "options ndots:2\nnameserver 10.0.0.1\n"
