@@ -120,19 +120,18 @@ class LayerStore:
         return int(self.layer_fact(layer_id, "size", lambda: str(disk_usage(self.layer_dir(layer_id)))))
 
     def layer_fact(self, layer_id: str, name: str, compute: Callable[[], str]) -> str:
-        """Return what is known under `name` about a layer; `compute` it the first time."""
-        file = self._facts / f"{layer_id}.{name}"
-        with contextlib.suppress(FileNotFoundError):
-            if known := file.read_text():  # empty after a power cut: it is not worth an fsync
+        """Return what is known under `name` about a layer; `compute` it the first time, and keep it if the disk takes it."""
+        file = f"{self._facts}/{layer_id}.{name}"  # without pathlib: a list asks for thousands
+        with contextlib.suppress(FileNotFoundError), open(file, encoding="utf-8") as stream:
+            if known := stream.read():  # empty after a power cut: it is not worth an fsync
                 return known
         value = compute()
-        temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+        temporary = self._facts / f".{layer_id}.{name}.{secrets.token_hex(4)}"
         try:
             temporary.write_text(value)
             temporary.rename(file)
-        except OSError as exc:
+        except OSError:
             temporary.unlink(missing_ok=True)
-            raise disk_problem(exc, file) from exc
         return value
 
     @contextlib.contextmanager

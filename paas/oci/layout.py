@@ -166,7 +166,9 @@ def import_rootfs_tar(
     with store.new_layer() as layer:
         unpack_layer(tar, layer.diff, limits=limits, has_whiteouts=False)
         layer_id = layer.commit()
-    return store.create_image(config or ImageConfig(), [layer_id], reference=reference)
+    image = store.create_image(config or ImageConfig(), [layer_id], reference=reference)
+    store.sync()
+    return image
 
 
 def _outgoing_config(image: Image, newest: float | None) -> ImageConfig:

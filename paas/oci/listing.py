@@ -1,7 +1,8 @@
 """The list of images, quick although there may be thousands: what was read once is kept in one file.
 
 An image's record never changes, so only new ones are read again; references are when the directory of tags has changed.
-The file may be deleted at any time, and is not trusted when a directory changed in the moment before it was written.
+The file may be deleted at any time. Its images are always true; which ones there are, and what they are called, is read again
+when a directory changed later, or in the moment before it was written.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 #: Two changes within a clock tick look like one.
 _TICK_NS = 50_000_000
+#: No directories' times.
+_NEVER = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +57,9 @@ def summarise(
         for reference, image_id in tags().items():
             references.setdefault(image_id, []).append(reference)
         images = {i.id: replace(i, references=tuple(sorted(references.get(i.id, ())))) for i in found if i is not None}
-        known = _Known(stamp=stamp, images=images)
-        if max(stamp) < time.time_ns() - _TICK_NS:
-            _write(file, known)
+        is_settled = max(stamp) < time.time_ns() - _TICK_NS
+        known = _Known(stamp=stamp if is_settled else _NEVER, images=images)
+        _write(file, known)
     return tuple(sorted(known.images.values(), key=lambda image: -image.created_at))
 
 
@@ -75,12 +78,18 @@ def _read(file: Path) -> _Known:
         ]
         return _Known(stamp=(said["stamp"][0], said["stamp"][1]), images={image.id: image for image in images})
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return _Known(stamp=(-1, -1), images={})
+        return _Known(stamp=_NEVER, images={})
 
 
 def _write(file: Path, known: _Known) -> None:
     """Keep it for the next time, if the disk takes it."""
     temporary = file.with_name(f".{secrets.token_hex(8)}")
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps({"stamp": known.stamp, "images": [asdict(image) for image in known.images.values()]}))
+    try:
+        temporary.write_text(json.dumps({"stamp": known.stamp, "images": [_plain(image) for image in known.images.values()]}))
         temporary.rename(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(image: ImageSummary) -> dict[str, object]:
+    return {field.name: getattr(image, field.name) for field in fields(image)}

@@ -15,12 +15,14 @@ with time to spare (after a deploy has switched, after an import) call `sync`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -118,7 +120,8 @@ class ImageStore(LayerStore):
 
     def summaries(self) -> tuple[ImageSummary, ...]:
         """Return what a list says of all images, newest first; quicker than `images`."""
-        return summarise(self.root, image_ids=self.image_ids, read=self._summary, tags=self.tags)
+        read = partial(self._summary, size_of=functools.cache(self.layer_size))  # many share their lowest layers
+        return summarise(self.root, image_ids=self.image_ids, read=read, tags=self.tags)
 
     def tag(self, image: str, reference: str) -> None:
         """Give an image (any name of it) one more reference, taking it from the image that had it. Raises NotFound."""
@@ -171,6 +174,7 @@ class ImageStore(LayerStore):
             self.detach_layers(held, oldest=oldest, cache_bytes=cache_bytes, unused_since=unused_since)
         for leftover in self.leftovers():
             leftover.remove()
+        self.summaries()
         return tuple(doomed)
 
     @contextlib.contextmanager
@@ -185,7 +189,9 @@ class ImageStore(LayerStore):
                 remove_tree(scratch)
 
     def sync(self) -> None:
-        """Write the store's filesystem to disk; may take as long as the disk is behind."""
+        """Write the store's filesystem to disk; may take as long as the disk is behind. Nobody who lists images waits later."""
+        self._make_directories()
+        self.summaries()
         run(["sync", "--file-system", str(self.root)])
 
     def _resolve(self, name: str) -> str:
@@ -216,12 +222,14 @@ class ImageStore(LayerStore):
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    def _summary(self, image_id: str) -> ImageSummary | None:
-        image = self._read_image(image_id)
-        if image is None:
+    def _summary(self, image_id: str, *, size_of: Callable[[str], int]) -> ImageSummary | None:
+        try:
+            with open(f"{self.root}/images/{image_id}.json", "rb", buffering=0) as stream:
+                record = json.loads(stream.read())
+            layers = tuple(record["layers"])
+            return ImageSummary(id=image_id, created_at=record["created_at"], layers=layers, size=sum(map(size_of, layers)))
+        except (FileNotFoundError, ValueError, KeyError):
             return None
-        size = sum(self.layer_size(layer) for layer in image.layers)
-        return ImageSummary(id=image.id, created_at=image.created_at, layers=image.layers, size=size)
 
     def _tag_files(self) -> Iterator[tuple[str, str]]:
         """Yield the name and the content of all tag files. Without pathlib: there may be thousands."""
