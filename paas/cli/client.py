@@ -119,6 +119,8 @@ def _run(
             _send_request(connection, socket_path(), request, (0, 1, 2))
         except (FileNotFoundError, ConnectionRefusedError):
             return None
+        except ConnectionError:
+            return _say_server_gone()
         _forward_signals(connection)
         if minds_reader:
             _tell_when_reader_goes(connection)
@@ -179,8 +181,7 @@ def _wait(connection: _socket.socket) -> int:
     except ConnectionError:
         pass
     if not answer.endswith(b"\n"):
-        _complain("The server ended before the command did", "see what is there now, then try again: paas ps:report")
-        return SERVER_GONE
+        return _say_server_gone()
     code = answer.removeprefix(_SIMPLE[0]).removesuffix(_SIMPLE[1])
     if code.isdigit():
         return int(code)
@@ -190,6 +191,11 @@ def _wait(connection: _socket.socket) -> int:
     if result.get("error"):
         _complain(result["error"], result.get("remedy", ""))
     return int(result["exit"])
+
+
+def _say_server_gone() -> int:
+    _complain("The server ended before the command did", "see what is there now, then try again: paas ps:report")
+    return SERVER_GONE
 
 
 def _kept_terminal() -> "Callable[[], None]":

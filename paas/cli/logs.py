@@ -12,7 +12,7 @@ import click
 
 from paas.context import Context
 from paas.engines import LogLine
-from paas.engines.embedded.logs import Position, end_of_log, parse_lines, read_log, read_on
+from paas.engines.embedded.logs import LineParser, Position, end_of_log, read_log, read_on
 from paas.errors import NotFound
 
 _POLL_S = 0.15
@@ -59,12 +59,12 @@ def log_files(folder: Path, process: str) -> tuple[Path, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class Followed:
-    """One log that is followed: how far it was read, and the lines whose end is still to come."""
+    """One log that is followed: how far it was read, and what has come of the lines whose end is still to come."""
 
     file: Path
     position: Position = Position()
     rest: bytes = b""
-    pending: list[bytes] = field(default_factory=list)
+    parser: LineParser = field(default_factory=LineParser)
 
     @classmethod
     def from_its_end(cls, file: Path) -> Followed:
@@ -79,10 +79,7 @@ class Followed:
     def read(self) -> Iterator[LogLine]:
         """Yield the lines that came since the last call."""
         *whole, self.rest = (self.rest + self._fresh_bytes()).split(b"\n")
-        self.pending += whole
-        complete = max((i for i, raw in enumerate(self.pending) if b" F " in raw[:64]), default=-1) + 1
-        yield from parse_lines(self.pending[:complete])
-        del self.pending[:complete]
+        yield from self.parser.feed(whole)
 
     def _fresh_bytes(self) -> bytes:
         fresh = b""

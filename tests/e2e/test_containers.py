@@ -103,6 +103,15 @@ def test_nothing_is_skipped_in_a_log_that_reached_its_limit(clean: Instance) -> 
     assert len({part.stat().st_ino for part in log.parent.glob(f"{log.name}*")}) == 2
 
 
+def test_a_log_shows_all_of_what_was_written(clean: Instance) -> None:
+    clean.paas("container:run", "-d", "--name", "bar", IMAGE, "printf", "10%%\\r20%%\\nno end").expect()
+    clean.paas("container:wait", "bar").expect()
+    for words in ((), ("-f",), ("--tail", "2"), ("--since", "1h")):
+        shown = clean.paas("container:logs", *words, "bar").expect().stdout  # where a carriage return is read as a new line
+        assert shown == "10%\n20%\nno end\n"
+    assert clean.paas("container:logs", "--until", "1h", "bar").expect().stdout == ""
+
+
 def test_files_go_in_and_come_out(clean: Instance, tmp_path: Path) -> None:
     paas = clean.paas
     site, out = tmp_path / "site", tmp_path / "out"

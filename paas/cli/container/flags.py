@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from paas.errors import InvalidInput
@@ -25,6 +26,19 @@ def parse_span(text: str) -> float:
     if not _SPAN.match(text):
         raise InvalidInput(f"'{text}' is not a span of time", remedy="e.g. 30s, 1m30s or 500ms")
     return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", text))
+
+
+def parse_moment(text: str, *, now: float) -> float:
+    """Parse a span before now, seconds since the epoch or a date as of RFC 3339 into seconds since the epoch.
+
+    A date without a zone is this machine's. Raises InvalidInput.
+    """
+    if _SPAN.match(text):
+        return now - parse_span(text)
+    try:
+        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"'{text}' is not a moment", remedy="e.g. 10m (ago), 1795486891 or 2026-11-24T02:21:31Z") from None
 
 
 def parse_publish(text: str) -> tuple[PortMapping, ...]:

@@ -1,4 +1,4 @@
-"""`container:ps|inspect|logs|port|stats|top`: what is known about containers."""
+"""`container:ps|inspect|port|stats|top`: what is known about containers."""
 
 from __future__ import annotations
 
@@ -47,19 +47,6 @@ def ps(ctx: Context, is_all: bool, quiet: bool, style: str) -> None:
 def inspect(ctx: Context, containers: Sequence[str]) -> None:
     """Show all that is known about containers, as JSON."""
     print_json(ctx.output, [description(ctx.engine.inspect(container)) for container in containers])
-
-
-@click.command("container:logs")
-@click.option("-f", "--follow", is_flag=True, help="go on until it stops")
-@click.option("-n", "--tail", "lines", default=0, help="only the last lines")
-@click.option("-t", "--timestamps", is_flag=True, help="show when each line was written")
-@click.argument("container")
-@click.pass_obj
-def logs(ctx: Context, follow: bool, lines: int, timestamps: bool, container: str) -> None:
-    """Show what a container wrote; its stderr goes to stderr."""
-    for line in ctx.engine.logs(container, lines=lines, follow=follow):
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime(line.at)) if timestamps else ""
-        click.echo(stamp + line.text, err=line.stream == "stderr")
 
 
 @click.command("container:port")

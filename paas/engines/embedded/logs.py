@@ -50,20 +50,37 @@ class Position:
         return _inode(part) == self.inode and os.pread(part.fileno(), len(self.head), 0) == self.head
 
 
+class LineParser:
+    """Turns raw log lines into LogLines, joining those in parts; keeps the parts of lines whose end is still to come."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, tuple[bytes, bytes]] = {}  # by stream: the time of the last, the text
+
+    def feed(self, lines: Iterable[bytes]) -> Iterator[LogLine]:
+        """Yield the lines that are whole; what is no log line is left out."""
+        for raw in lines:
+            fields = raw.rstrip(b"\n").split(b" ", 3)
+            if len(fields) < 4 or fields[2] not in (b"F", b"P"):
+                continue
+            at, stream, tag, text = fields
+            text = self._parts.pop(stream, (at, b""))[1] + text
+            if tag == b"P":
+                self._parts[stream] = (at, text)
+            else:
+                yield from _line(at, stream, text)
+
+    def rest(self) -> Iterator[LogLine]:
+        """Yield the lines that have not ended, as far as they have come."""
+        for stream, (at, text) in self._parts.items():
+            yield from _line(at, stream, text)
+        self._parts.clear()
+
+
 def parse_lines(lines: Iterable[bytes]) -> Iterator[LogLine]:
-    """Turn raw log lines into LogLines, joining partial ones; what is no log line is left out. Pure."""
-    pieces: dict[str, str] = {}
-    for raw in lines:
-        fields = raw.decode(errors="replace").rstrip("\n").split(" ", 3)
-        if len(fields) < 4 or fields[2] not in ("F", "P"):
-            continue
-        at, stream, tag, text = fields
-        text = pieces.pop(stream, "") + text
-        if tag == "P":
-            pieces[stream] = text
-            continue
-        with contextlib.suppress(ValueError):
-            yield LogLine(at=_seconds(at), stream=stream, text=text.removesuffix("\r"))
+    """Turn raw log lines into LogLines; those that have not ended come last. Pure."""
+    parser = LineParser()
+    yield from parser.feed(lines)
+    yield from parser.rest()
 
 
 def end_of_log(path: Path) -> Position:
@@ -77,17 +94,7 @@ def end_of_log(path: Path) -> Position:
 
 def read_log(path: Path, *, lines: int = 0, end: Position | None = None) -> Iterator[LogLine]:
     """Yield the last `lines` (0: all) lines of a log, up to `end`, those of its replaced parts included."""
-    raw: list[bytes] = []
-    with contextlib.ExitStack() as opened:
-        parts = _open_parts(path, opened)
-        while end is not None and parts and not end.is_in(parts[0]):
-            del parts[0]
-        for part in parts:
-            stop = end.offset if end is not None and part is parts[0] else _size(part)
-            raw[:0] = _raw_lines(part, stop, lines)
-            if lines and sum(1 for line in raw if _FULL_LINE.match(line)) > lines:
-                break
-    yield from list(parse_lines(raw))[-lines:]
+    yield from list(parse_lines(_last_raw_lines(path, lines, end)))[-lines:]
 
 
 def read_on(path: Path, position: Position, size: int = _CHUNK_BYTES) -> tuple[bytes, Position]:
@@ -109,9 +116,10 @@ def follow_log(
     path: Path, *, lines: int, is_over: Callable[[], bool], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[LogLine]:
     """Yield the last lines (0: all), then new ones as they come, until `is_over` and all is read."""
-    end = end_of_log(path)
-    yield from read_log(path, lines=lines, end=end)
-    yield from parse_lines(_growing_lines(path, end, is_over=is_over, sleep=sleep))
+    end, parser = end_of_log(path), LineParser()
+    yield from list(parser.feed(_last_raw_lines(path, lines, end)))[-lines:]
+    yield from parser.feed(_growing_lines(path, end, is_over=is_over, sleep=sleep))
+    yield from parser.rest()
 
 
 def keep_replaced(path: Path) -> bool:
@@ -131,6 +139,21 @@ def keep_replaced(path: Path) -> bool:
             os.link(path, second)
             return True
     return False
+
+
+def _last_raw_lines(path: Path, lines: int, end: Position | None) -> list[bytes]:
+    """Return the raw lines that hold the last `lines` (0: all) up to `end`, and perhaps some before."""
+    raw: list[bytes] = []
+    with contextlib.ExitStack() as opened:
+        parts = _open_parts(path, opened)
+        while end is not None and parts and not end.is_in(parts[0]):
+            del parts[0]
+        for part in parts:
+            stop = end.offset if end is not None and part is parts[0] else _size(part)
+            raw[:0] = _raw_lines(part, stop, lines)
+            if lines and sum(1 for line in raw if _FULL_LINE.match(line)) > lines:
+                break
+    return raw
 
 
 def _open_parts(path: Path, opened: contextlib.ExitStack, *, until: Position | None = None) -> list[BinaryIO]:
@@ -174,8 +197,14 @@ def _raw_lines(part: BinaryIO, end: int, count: int = 0) -> list[bytes]:
         part.seek(position)
         pieces.appendleft(part.read(size))
         full += len(_FULL_LINE.findall(pieces[0]))
-    raw = b"".join(pieces).splitlines(keepends=True)
+    raw = b"".join(pieces).split(b"\n")  # not by splitlines: a line may hold a carriage return
     return raw[1:] if position > 0 else raw
+
+
+def _line(at: bytes, stream: bytes, text: bytes) -> Iterator[LogLine]:
+    with contextlib.suppress(ValueError):
+        shown = text.removesuffix(b"\r").decode(errors="replace")
+        yield LogLine(at=_seconds(at.decode()), stream=stream.decode(), text=shown)
 
 
 def _inode(part: BinaryIO) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import posix
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 import paas
-from paas.cli.client import as_json, environment, named_variables, socket_path
+from paas.cli.client import as_json, environment, named_variables, socket_path, try_server
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,17 @@ def test_our_environment_is_what_os_has(monkeypatch: pytest.MonkeyPatch) -> None
 def test_variables_that_a_command_names_are_sent_and_no_others(words: tuple[str, ...], sent: set[str] | None) -> None:
     found = named_variables(words, {"A": "1", "B": "2", "C": "3"})
     assert found.keys() == (set() if sent is None else {"PAAS_CALLER_", *(f"PAAS_CALLER_{name}" for name in sent)})
+
+
+def test_a_server_that_goes_while_the_command_is_sent_is_said_to_have_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.setenv("PAAS_RUN", directory)
+        listener.bind(f"{directory}/paas.sock")
+        listener.listen()
+        leaver = threading.Thread(target=lambda: listener.accept()[0].close())
+        leaver.start()
+        assert try_server(["x" * (4 << 20)]) == posix.EX_UNAVAILABLE
+        leaver.join()
+    assert "The server ended" in capsys.readouterr().err

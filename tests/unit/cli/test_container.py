@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from paas.cli.container.flags import parse_environment, parse_publish, parse_span
+from paas.cli.container.flags import parse_environment, parse_moment, parse_publish, parse_span
 from paas.cli.container.life import changed_limits, remove
+from paas.cli.container.logs import logs
 from paas.cli.container.running import attach, create
 from paas.cli.container.showing import status_text
+from paas.engines import LogLine
 from paas.errors import InvalidInput, NotFound
 from paas.model.container import (
     PLATFORM,
@@ -51,6 +53,51 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 )
 def test_spans(text: str, seconds: float) -> None:
     assert parse_span(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("10m", 400.0), ("1.5s", 998.5), ("300", 300.0), ("300.25", 300.25), ("1970-01-01T00:01:40Z", 100.0),
+        ("1970-01-01T01:01:40.5+01:00", 100.5),
+    ],
+)  # fmt: skip
+def test_moments(text: str, moment: float) -> None:
+    assert parse_moment(text, now=1000.0) == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "-5", "1970-13-01", "nan", "1e3"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_moment(text, now=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ((), "abcd"), (("--tail", "all"), "abcd"), (("-n", "2"), "cd"), (("--tail", "0"), ""), (("--since", "20"), "bcd"),
+        (("--until", "30"), "ab"), (("--until", "30", "-n", "1"), "b"), (("--since", "85s", "--until", "40"), "bc"),
+        (("-f", "-n", "0"), "e"), (("-f", "-n", "1"), "de"), (("-f", "--until", "15"), "a"),
+    ],
+)  # fmt: skip
+def test_logs_are_cut_by_count_and_time(words: tuple[str, ...], shown: str) -> None:
+    lines = [LogLine(at=at, stream="stdout", text=text) for at, text in ((10, "a"), (20, "b"), (30, "c"), (40, "d"), (101, "e"))]
+
+    def read(_container: str, *, follow: bool = False, lines: int = 0) -> list[LogLine]:
+        return written[-lines:] + later if follow else written[-lines:]
+
+    written, later = lines[:4], lines[4:]
+    ctx = SimpleNamespace(engine=SimpleNamespace(logs=read), now=lambda: 100.0)
+    done = CliRunner().invoke(logs, [*words, "web"], obj=ctx, standalone_mode=False, catch_exceptions=False)
+    assert done.output.replace("\n", "") == shown
+
+
+def test_the_time_of_a_line_is_shown_with_its_fraction() -> None:
+    ctx = SimpleNamespace(
+        engine=SimpleNamespace(logs=lambda *_, **__: [LogLine(at=1.25, stream="stdout", text="x")]), now=lambda: 9.0
+    )
+    done = CliRunner().invoke(logs, ["-t", "web"], obj=ctx, standalone_mode=False, catch_exceptions=False)
+    assert done.output == "1970-01-01T00:00:01.250000Z x\n"
 
 
 @pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1d", "1s 2s"])

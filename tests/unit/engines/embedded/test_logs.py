@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paas.engines import LogLine
-from paas.engines.embedded.logs import end_of_log, keep_replaced, parse_lines, read_log, read_on
+from paas.engines.embedded.logs import end_of_log, follow_log, keep_replaced, parse_lines, read_log, read_on
 
 LOG = b"""\
 2026-11-24T02:21:31.133469536+00:00 stdout F first
@@ -25,6 +25,36 @@ def test_log_lines_are_parsed_and_parts_joined() -> None:
         LogLine(at=pytest.approx(1795486891.6), stream="stderr", text="a warning with  spaces"),
         LogLine(at=pytest.approx(1795486892.0), stream="stdout", text="begins"),
     ]
+
+
+def test_a_line_keeps_its_carriage_returns_but_that_of_a_terminal_at_its_end(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", "10%\r20%", "done\r")
+    assert texts_of(log) == texts_of(log, lines=2) == ["10%\r20%", "done"]
+    assert [line.text for line in follow_log(log, lines=0, is_over=lambda: True)] == ["10%\r20%", "done"]
+
+
+def test_letters_are_whole_though_their_bytes_are_in_two_pieces(tmp_path: Path) -> None:
+    first, second = "ä€".encode()[:3], "ä€".encode()[3:]
+    log = write_log(tmp_path / "log")
+    for tag, piece in ((b"P", first), (b"F", second)):
+        with log.open("ab") as stream:
+            stream.write(b"2026-11-24T02:21:31.0+00:00 stdout " + tag + b" " + piece + b"\n")
+    assert texts_of(log) == ["ä€"]
+
+
+def test_what_came_last_without_the_end_of_its_line_is_shown(tmp_path: Path) -> None:
+    log = write_log(write_log(tmp_path / "log", "first"), "no ", "end", tag="P")
+    assert texts_of(log) == ["first", "no end"]
+    assert texts_of(log, lines=1) == ["no end"]
+    assert [line.text for line in follow_log(log, lines=0, is_over=lambda: True)] == ["first", "no end"]
+
+
+def test_a_line_that_ends_while_it_is_followed_is_whole(tmp_path: Path) -> None:
+    log = write_log(write_log(tmp_path / "log", "first"), "be", tag="P")
+    found = follow_log(log, lines=0, is_over=lambda: True)
+    assert next(found).text == "first"
+    write_log(log, "gins")
+    assert [line.text for line in found] == ["begins"]
 
 
 @pytest.mark.parametrize(("lines", "texts"), [(0, ["b", "c", "d"]), (1, ["d"]), (2, ["c", "d"]), (3, ["b", "c", "d"])])
