@@ -31,16 +31,18 @@ def run(
     ok: Sequence[int] = (0,),
     remedy: str = "",
     pass_fds: Sequence[int] = (),
+    program: Path | None = None,
 ) -> str:
     """Run a tool to its end and return its stdout; raise CommandFailed with its last lines.
 
     `stdin` is what it reads: bytes or an open descriptor. `env` replaces the environment. Statuses in `ok` are no failure.
+    `program` is executed in place of the first word.
     """
     trace(" ".join(argv))
     feed: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": DEVNULL if stdin is None else stdin}
     try:
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
-            list(argv), capture_output=True, check=False, pass_fds=tuple(pass_fds),
+            list(argv), capture_output=True, check=False, pass_fds=tuple(pass_fds), executable=program,
             **feed, env=dict(env) if env is not None else None, cwd=cwd, timeout=timeout_s,
         )  # fmt: skip
     except FileNotFoundError as exc:
@@ -102,13 +104,14 @@ def spawn(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     new_session: bool = False,
+    program: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a tool and return at once; the caller waits for it. `PIPE` gives a stream."""
+    """Start a tool and return at once; the caller waits for it. `PIPE` gives a stream; `program`: see run."""
     trace(" ".join(argv))
     try:
         return subprocess.Popen(
             list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=dict(env) if env is not None else None,
-            cwd=cwd, pass_fds=tuple(pass_fds), start_new_session=new_session,
+            cwd=cwd, pass_fds=tuple(pass_fds), start_new_session=new_session, executable=program,
         )  # fmt: skip
     except FileNotFoundError as exc:
         raise missing_tool(argv[0]) from exc

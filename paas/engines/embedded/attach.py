@@ -63,7 +63,7 @@ def join_streams(connection: socket.socket, home: Path, stdio: Stdio, *, has_ter
         relay(stdin, stdio.stdout, connection.fileno(), send, show)
 
 
-def run_with_console(argv_for: Callable[[Path], Sequence[str]], stdio: Stdio) -> int:
+def run_with_console(argv_for: Callable[[Path], Sequence[str]], program: Path, stdio: Stdio) -> int:
     """Run a runtime command whose process gets a new terminal, joined to stdio's; return its exit code."""
     with tempfile.TemporaryDirectory(prefix="paas-console-") as directory:
         path = Path(directory, "socket")
@@ -71,7 +71,7 @@ def run_with_console(argv_for: Callable[[Path], Sequence[str]], stdio: Stdio) ->
             listener.bind(str(path))
             listener.listen(1)
             listener.settimeout(_CONSOLE_TIMEOUT_S)
-            process = spawn(argv_for(path), stderr=stdio.stderr)
+            process = spawn(argv_for(path), stderr=stdio.stderr, program=program)
             try:
                 master = _receive_terminal(listener, process.poll)
                 if master >= 0:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = ("conmon", "crun", "runc")
+#: How conmon calls the runtime when it is to start a sealed copy of it.
+_SEALED = re.compile(rb"/proc/\d+/fd/\d+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +29,16 @@ def attendants(containers: Path) -> Iterator[Attendant]:
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):  # it has ended meanwhile
             words = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdecimal() else [b""]
-            program = os.path.basename(os.fsdecode(words[0]))  # noqa: PTH119  # one for each process of the machine
-            if program in PROGRAMS and (container := container_in(words, containers)):
+            if (program := program_in(words)) and (container := container_in(words, containers)):
                 yield Attendant(pid=int(process.name), program=program, container=container)
+
+
+def program_in(words: list[bytes]) -> str:
+    """Return the program that a command line runs if it is one that works for containers, or ''. Pure."""
+    if _SEALED.match(words[0]):
+        return "crun"
+    name = os.path.basename(os.fsdecode(words[0]))  # noqa: PTH119  # one for each process of the machine
+    return name if name in PROGRAMS else ""
 
 
 def container_in(words: list[bytes], containers: Path) -> str:

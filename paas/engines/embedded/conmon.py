@@ -19,7 +19,6 @@ from pathlib import Path
 
 from paas.engines import Stdio
 from paas.engines.embedded.attendants import is_runtime_at_work
-from paas.engines.embedded.crun import Crun
 from paas.errors import HostProblem
 from paas.host.run import DEVNULL, spawn
 
@@ -49,8 +48,8 @@ class Watch:
     keeps_stdin: bool = False
 
 
-def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
-    """Return conmon's command line. Pure."""
+def conmon_argv(binary: Path, runtime: Path, options: Sequence[str], watch: Watch) -> list[str]:
+    """Return conmon's command line; `options` are the runtime's. Pure."""
     log = PASSTHROUGH if watch.log_path is None else f"k8s-file:{watch.log_path}"
     argv = [
         str(binary),
@@ -58,7 +57,7 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
         "--cid", watch.container,
         "--cuuid", watch.container,
         "--name", watch.container,
-        "--runtime", str(crun.binary),
+        "--runtime", str(runtime),
         "--bundle", str(watch.bundle),
         "--persist-dir", str(watch.last),  # exit code and OOM mark land here
         "--container-pidfile", str(watch.bundle / "pid"),
@@ -76,7 +75,7 @@ def conmon_argv(binary: Path, crun: Crun, watch: Watch) -> list[str]:
         argv.append("--stdin")  # else it gives /dev/null of the host, whose owner the runtime then changes
     if watch.keeps_stdin:
         argv.append("--leave-stdin-open")
-    for option in crun.global_options:
+    for option in options:
         argv += ["--runtime-arg", option]
     return argv
 

@@ -5,13 +5,16 @@ Source: crun(1). runc has the same verbs.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from paas.errors import CommandFailed, HostProblem
 from paas.host.files import remove_tree
 from paas.host.run import run
+from paas.host.sealed import sealed_copy
 
 CANDIDATES = ("crun", "runc")
 
@@ -42,15 +45,28 @@ class Crun:
         """Return a whole command line."""
         return [str(self.binary), *self.global_options, *arguments]
 
+    @contextlib.contextmanager
+    def program(self) -> Iterator[Path]:
+        """Give what to execute as the runtime.
+
+        So that no container can write to the host's binary, crun runs from a read-only mount of it, which it makes and takes
+        away each time and starts itself again from; it need not where it is a sealed file already. Source: cloned_binary.c.
+        """
+        if self.binary.name != "crun":
+            yield self.binary
+            return
+        with sealed_copy(self.binary) as copy:
+            yield copy
+
     def start(self, container: str) -> None:
         """Let a created container's process go on. Raises CommandFailed."""
-        run(self.argv("start", container))
+        self._run("start", container)
 
     def delete(self, container: str) -> None:
         """Kill it if it runs and forget it; fine if it is unknown."""
         for is_last in (False, True):
             try:
-                run(self.argv("delete", "--force", container))
+                self._run("delete", "--force", container)
                 return
             except CommandFailed as exc:
                 if not self.knows(container):
@@ -64,7 +80,7 @@ class Crun:
 
     def kill(self, container: str, signal: int) -> None:
         """Signal its init."""
-        run(self.argv("kill", container, str(signal)))
+        self._run("kill", container, str(signal))
 
     def knows(self, container: str) -> bool:
         """Say whether the runtime has a record of it."""
@@ -84,3 +100,7 @@ class Crun:
         terminal = ("--console-socket", str(console)) if console is not None else ()
         noted = ("--pid-file", str(pid_file)) if pid_file is not None else ()
         return self.argv("exec", "--process", str(process), *terminal, *noted, container)
+
+    def _run(self, *arguments: str) -> None:
+        with self.program() as program:
+            run(self.argv(*arguments), program=program)

@@ -41,11 +41,14 @@ class Execution:
 
 def execute(ground: Ground, record: Record, execution: Execution, stdio: Stdio) -> int:
     """Run it to its end on the caller's streams; return its exit code."""
-    with _described(ground, record, execution) as process:
+    with _described(ground, record, execution) as process, ground.crun.program() as program:
         if execution.has_terminal:
-            return run_with_console(lambda console: ground.crun.exec_argv(record.id, process, console=console), stdio)
+            return run_with_console(lambda console: ground.crun.exec_argv(record.id, process, console=console), program, stdio)
         argv = ground.crun.exec_argv(record.id, process)
-        with passable(stdio) as given, spawn(argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr) as running:
+        with (
+            passable(stdio) as given,
+            spawn(argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr, program=program) as running,
+        ):
             return running.wait()
 
 
@@ -59,7 +62,8 @@ def execute_quietly(
         stack.callback(pid_file.unlink, missing_ok=True)
         empty, reading, writing = _pipes(stack)
         command = ground.crun.exec_argv(record.id, process, pid_file=pid_file)
-        running = stack.enter_context(spawn(command, stdin=empty, stdout=writing, stderr=writing))
+        program = stack.enter_context(ground.crun.program())
+        running = stack.enter_context(spawn(command, stdin=empty, stdout=writing, stderr=writing, program=program))
         stack.callback(running.kill)
         output, has_ended = _read_while(running.pid, reading, timeout_s, max_output)
         while not has_ended and running.poll() is None:

@@ -53,10 +53,10 @@ def launch(
     cgroups.expect_moves(ground.hierarchies)
     home = ground.home(record.id)
     _prepare(ground, home, record)
-    with claimed_ports(ground, record) as publish:
+    with claimed_ports(ground, record) as publish, ground.crun.program() as runtime:
         watch = _watch(ground, home, record, is_logged=stdio is None, is_joined=before_start is not None)
         try:
-            argv = conmon_argv(ground.conmon, ground.crun, watch)
+            argv = conmon_argv(ground.conmon, runtime, ground.crun.global_options, watch)
             made = create_monitored(argv, watch, stdio, lambda: _move_conmon(ground, home))
             if watch.log_path is not None:
                 keep_replaced(watch.log_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.engines.embedded.attendants import container_in
+from paas.engines.embedded.attendants import container_in, program_in
 from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, parse_hierarchies
 from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
 from paas.engines.embedded.crun import Crun
@@ -65,15 +65,30 @@ def test_conmon_is_told_everything_once() -> None:
         log_max_bytes=10, has_terminal=True, keeps_stdin=True,
     )  # fmt: skip
     crun = Crun(binary=Path("/usr/bin/crun"), state=Path("/run/crun"))
-    assert conmon_argv(Path("/usr/bin/conmon"), crun, watch) == [
+    assert conmon_argv(Path("/usr/bin/conmon"), Path("/proc/7/fd/9"), crun.global_options, watch) == [
         "/usr/bin/conmon", "--api-version", "1", "--cid", "c1", "--cuuid", "c1", "--name", "c1",
-        "--runtime", "/usr/bin/crun", "--bundle", "/c/c1", "--persist-dir", "/c/c1/last",
+        "--runtime", "/proc/7/fd/9", "--bundle", "/c/c1", "--persist-dir", "/c/c1/last",
         "--container-pidfile", "/c/c1/pid", "--conmon-pidfile", "/c/c1/conmon.pid",
         "--socket-dir-path", "/run/attach", "--log-path", "k8s-file:/l/log", "--log-level", "error", "--no-sync-log",
         "--log-size-max", "10", "--terminal", "--stdin", "--leave-stdin-open",
         "--runtime-arg", "--root", "--runtime-arg", "/run/crun",
         "--runtime-arg", "--cgroup-manager", "--runtime-arg", "cgroupfs",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["/usr/bin/conmon", "--cid", "c1"], "conmon"),
+        (["/usr/local/bin/crun", "exec"], "crun"),
+        (["/proc/17/fd/9", "--root", "/run/crun"], "crun"),
+        (["/proc/17/fd/9/crunch"], ""),
+        (["/usr/bin/crunch"], ""),
+        ([""], ""),
+    ],
+)
+def test_processes_that_work_for_containers_are_known_by_their_first_word(words: list[str], program: str) -> None:
+    assert program_in([word.encode() for word in words]) == program
 
 
 @pytest.mark.parametrize(
