@@ -48,6 +48,11 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
         case ["fail", code]:
             print("failing", file=sys.stderr)
             return int(code)
+        case ["linger", seconds]:  # as if the kernel took so long to end it
+            end = os._exit
+            os._exit = lambda code: time.sleep(float(seconds)) or end(code)  # type: ignore[assignment, return-value, func-returns-value]
+            print("lingering")
+            return 9
         case ["crash"]:
             raise RuntimeError("a fault of ours")
         case ["die", number]:

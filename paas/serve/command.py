@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import signal
+import socket
 import sys
 import termios
 import traceback
@@ -25,15 +26,20 @@ Runner = Callable[[Sequence[str], Identity], int]
 ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int], run: Runner) -> NoReturn:
-    """Become the command in a session of our own: never returns into the executor's loop, whatever happens."""
+def run_in_child(
+    request: Request, identity: Identity, descriptors: Sequence[int], run: Runner, channel: socket.socket
+) -> NoReturn:
+    """Become the command in a session of our own: never returns into the executor's loop, whatever happens.
+
+    `channel` takes the exit code to the executor.
+    """
     code = os.EX_SOFTWARE
     try:
         _take_signals(request)
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         # The executor's other descriptors are other clients' connections: ours would keep them open.
-        close_descriptors(keep=())
+        close_descriptors(keep=(channel.fileno(),))
         _take_terminal()
         _take_streams()
         _take_environment(request, identity)
@@ -50,7 +56,20 @@ def run_in_child(request: Request, identity: Identity, descriptors: Sequence[int
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(code)
+        _leave(code & 0xFF, channel)
+
+
+def _leave(code: int, channel: socket.socket) -> NoReturn:
+    """Tell how it went, then end.
+
+    Told first, for the kernel takes as long to take a large process down as a short command takes; and told last of all that we
+    do: whoever hears it may rely on it that we hold no lock and nobody's stream any more.
+    """
+    os.closerange(0, 3)
+    close_descriptors(keep=(channel.fileno(),))
+    with contextlib.suppress(OSError):  # the executor has ended
+        channel.send(bytes([code]))
+    os._exit(code)
 
 
 def _take_signals(request: Request) -> None:

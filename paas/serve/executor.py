@@ -42,7 +42,8 @@ _MAX_SIGNAL_BYTES = 256
 class Session:
     """One client: first its request arrives, then its command runs (`pid`), then it gets the exit code.
 
-    `asker_group` is the process group of the client, which tells of which command a nested one is a part.
+    `channel` is where the command tells that code; `asker_group` is the process group of the client, which tells of which
+    command a nested one is a part.
     """
 
     connection: socket.socket
@@ -53,6 +54,7 @@ class Session:
     asker_group: int = 0
     pid: int = 0
     pidfd: int = -1
+    channel: socket.socket | None = None
 
 
 class Executor:
@@ -150,7 +152,8 @@ class Executor:
         except OSError as exc:
             remedy = "wait for other commands to end, or run: sudo paas doctor"
             raise HostProblem(f"The command could not be started: {exc.strerror}", remedy=remedy) from exc
-        session.pid, session.pidfd, session.request = process.pid, process.pidfd, request
+        session.pid, session.pidfd, session.channel, session.request = process.pid, process.pidfd, process.channel, request
+        self._selector.register(process.channel, selectors.EVENT_READ, lambda: self._hear_code(session))
         self._selector.register(session.pidfd, selectors.EVENT_READ, lambda: self._reap(session))
         self._close_descriptors(session)
 
@@ -201,6 +204,17 @@ class Executor:
             if part.pid and part.asker_group == whole.pid:
                 self._hang_up_command(part)
 
+    def _hear_code(self, session: Session) -> None:
+        """Hand on the exit code that the command tells before its process ends; one that is killed tells none."""
+        assert session.channel is not None
+        try:
+            said = session.channel.recv(1)
+        except ConnectionResetError:
+            said = b""  # killed before it was awake
+        self._close_channel(session)
+        if said:
+            self._answer(session, said[0])
+
     def _reap(self, session: Session) -> None:
         _, status = os.waitpid(session.pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -214,17 +228,20 @@ class Executor:
     # -- it ends
 
     def _end(self, session: Session, code: int, *, error: str = "", remedy: str = "") -> None:
+        self._answer(session, code, error=error, remedy=remedy)
+        self._forget(session)
+
+    def _answer(self, session: Session, code: int, *, error: str = "", remedy: str = "") -> None:
         answer = json.dumps({"exit": code, "error": error, "remedy": remedy}).encode() + b"\n"
         with contextlib.suppress(OSError):  # nobody waits for it any more
             session.connection.sendall(answer)
-        self._forget(session)
+        self._close_connection(session)
 
     def _forget(self, session: Session) -> None:
         self._sessions.discard(session)
         self._close_descriptors(session)
-        if session.connection.fileno() >= 0:
-            self._selector.unregister(session.connection)
-            session.connection.close()
+        self._close_connection(session)
+        self._close_channel(session)
         if session.pidfd >= 0:
             self._selector.unregister(session.pidfd)
             os.close(session.pidfd)
@@ -233,6 +250,17 @@ class Executor:
         for descriptor in session.descriptors:
             os.close(descriptor)
         session.descriptors = []
+
+    def _close_connection(self, session: Session) -> None:
+        if session.connection.fileno() >= 0:
+            self._selector.unregister(session.connection)
+            session.connection.close()
+
+    def _close_channel(self, session: Session) -> None:
+        if session.channel is not None:
+            self._selector.unregister(session.channel)
+            session.channel.close()
+            session.channel = None
 
     def _waiting(self) -> bool:
         return any(not session.pid for session in self._sessions)

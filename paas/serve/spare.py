@@ -49,7 +49,6 @@ class Spare:
             socket.send_fds(self.channel, [b"\n"], [memory, *descriptors])
         finally:
             os.close(memory)
-        self.channel.close()
 
     def dismiss(self) -> None:
         """End it and wait; it has nothing to lose."""
@@ -151,4 +150,4 @@ def _wait_for_command(channel: socket.socket, run: Runner) -> NoReturn:
             request, identity = pickle.load(stream)
     except BaseException:
         os._exit(os.EX_SOFTWARE)
-    run_in_child(request, identity, descriptors[1:], run)
+    run_in_child(request, identity, descriptors[1:], run, channel)

@@ -85,7 +85,8 @@ def test_a_fault_is_printed_and_hurts_nobody_else(served: Served) -> None:
 def test_a_command_holds_no_descriptors_of_others(served: Served, tmp_path: Path) -> None:
     other = served.start("logs:sleep", "60", str(tmp_path / "mark"))
     assert other.stdout is not None and other.stdout.readline() == "sleeping\n"
-    assert served.paas("descriptors").stdout == "[0, 1, 2]\n"
+    *streams, _ours = json.loads(served.paas("descriptors").stdout)  # the last one leads to the executor
+    assert streams == [0, 1, 2]
     other.kill()
     other.wait()
 
@@ -211,6 +212,17 @@ def test_each_command_runs_in_a_process_that_waited_for_it(served: Served) -> No
         assert served.paas("pid").stdout == f"{spare}\n"
 
 
+def test_the_client_need_not_wait_for_the_end_of_the_process(served: Served) -> None:
+    spare = served.spare()
+    done = served.paas("linger", "20")
+    assert (done.returncode, done.stdout) == (9, "lingering\n")
+    assert Path(f"/proc/{spare}").exists()
+    assert list(Path(f"/proc/{spare}/fd").glob("[012]")) == []
+    os.kill(spare, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{spare}").exists())
+    assert served.paas("echo", "on").stdout == "on\n"
+
+
 def test_a_command_that_finds_no_process_waiting_runs_all_the_same(served: Served) -> None:
     spare = served.spare()
     os.kill(spare, signal.SIGKILL)
@@ -221,7 +233,7 @@ def test_a_command_that_finds_no_process_waiting_runs_all_the_same(served: Serve
 def test_long_requests_reach_the_process_that_waits(served: Served) -> None:
     spare, words = served.spare(), ["x" * 100_000] * 8
     assert served.paas("echo", *words).stdout == " ".join(words) + "\n"
-    assert not Path(f"/proc/{spare}").exists()
+    eventually(lambda: not Path(f"/proc/{spare}").exists())
 
 
 def test_a_request_to_end_reaches_a_command_that_is_not_awake_yet(served: Served, tmp_path: Path) -> None:
@@ -235,6 +247,15 @@ def test_a_request_to_end_reaches_a_command_that_is_not_awake_yet(served: Served
     os.kill(spare, signal.SIGCONT)
     eventually(lambda: not Path(f"/proc/{spare}").exists())
     assert not (tmp_path / "mark").exists() or (tmp_path / "mark").read_text() == "interrupted"
+
+
+def test_a_command_killed_before_it_is_awake_is_reported(served: Served, tmp_path: Path) -> None:
+    spare = served.spare()
+    os.kill(spare, signal.SIGSTOP)
+    client = served.start("echo", "unheard")
+    eventually(lambda: served.process_count() == 2)
+    os.kill(spare, signal.SIGKILL)
+    assert (client.wait(20), served.paas("echo", "on").stdout) == (137, "on\n")
 
 
 def _has_pending(pid: int, number: signal.Signals) -> bool:
