@@ -37,6 +37,10 @@ def sample_command(argv: Sequence[str], identity: Identity) -> int:
             print(*words)
         case ["whoami"]:
             print(identity.name, identity.is_admin)
+        case ["rehearse"]:
+            (Path(os.environ["PAAS_RUN"]) / f"rehearsed-{os.getpid()}").touch()
+            print("heard by nobody")
+            raise RuntimeError("a rehearsal may go wrong")
         case ["pid"]:
             print(os.getpid())
         case ["cat"]:
@@ -130,7 +134,14 @@ class Served:
     def spare(self) -> int:
         """Return the process that waits for the next command, once there is one and nothing else runs."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        eventually(lambda: len(children.read_text().split()) == 1)
+
+        def is_alone() -> bool:
+            try:
+                return [Path(f"/proc/{pid}/comm").read_text() for pid in children.read_text().split()] == ["paas spare\n"]
+            except FileNotFoundError:
+                return False  # one has just ended
+
+        eventually(is_alone)
         return int(children.read_text())
 
     def poked(self) -> int:
@@ -154,7 +165,9 @@ def executor(run_dir: Path) -> Iterator[Served]:
     if pid == 0:
         try:
             os.environ["PAAS_RUN"] = str(run_dir)
-            Executor(listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None).serve(StopSignal())
+            Executor(
+                listener, user="paas", run=sample_command, poke=lambda: writer.send(b"x") and None, rehearsal=["rehearse"]
+            ).serve(StopSignal())
         except BaseException:
             traceback.print_exc()
         finally:

@@ -14,7 +14,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from paas.context import Identity
@@ -42,8 +42,7 @@ _MAX_SIGNAL_BYTES = 256
 class Session:
     """One client: first its request arrives, then its command runs (`pid`), then it gets the exit code.
 
-    `channel` is where the command tells that code; `asker_group` is the process group of the client, which tells of which
-    command a nested one is a part.
+    `channel` brings that code; `asker_group` is the process group of the client, which tells of which command it is a part.
     """
 
     connection: socket.socket
@@ -61,13 +60,15 @@ class Executor:
     """Serve a listening socket until told to stop.
 
     `user` may speak for SSH keys; `run` runs one command and returns its exit code; `poke` is called after each command that
-    may have changed an app.
+    may have changed an app; `rehearsal` is a command that changes nothing.
     """
 
-    def __init__(self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, *, user: str, run: Runner, poke: Callable[[], None], rehearsal: Sequence[str] = ()
+    ) -> None:
         self._listener, self._user, self._poke = listener, user, poke
         self._selector = selectors.DefaultSelector()
-        self._reserve = Reserve(run, self._selector)
+        self._reserve = Reserve(run, self._selector, rehearsal)
         self._sessions: set[Session] = set()
 
     def serve(self, stop: StopSignal) -> None:
@@ -153,7 +154,7 @@ class Executor:
             remedy = "wait for other commands to end, or run: sudo paas doctor"
             raise HostProblem(f"The command could not be started: {exc.strerror}", remedy=remedy) from exc
         session.pid, session.pidfd, session.channel, session.request = process.pid, process.pidfd, process.channel, request
-        self._selector.register(process.channel, selectors.EVENT_READ, lambda: self._hear_code(session))
+        self._selector.register(process.channel, selectors.EVENT_READ, lambda: self._hear_code(session, process.channel))
         self._selector.register(session.pidfd, selectors.EVENT_READ, lambda: self._reap(session))
         self._close_descriptors(session)
 
@@ -204,13 +205,11 @@ class Executor:
             if part.pid and part.asker_group == whole.pid:
                 self._hang_up_command(part)
 
-    def _hear_code(self, session: Session) -> None:
+    def _hear_code(self, session: Session, channel: socket.socket) -> None:
         """Hand on the exit code that the command tells before its process ends; one that is killed tells none."""
-        assert session.channel is not None
-        try:
-            said = session.channel.recv(1)
-        except ConnectionResetError:
-            said = b""  # killed before it was awake
+        said = b""
+        with contextlib.suppress(ConnectionResetError):  # killed before it was awake
+            said = channel.recv(1)
         self._close_channel(session)
         if said:
             self._answer(session, said[0])

@@ -2,7 +2,8 @@
 
     executor --socketpair: request (memfd), stdin, stdout, stderr--> spare, which becomes the command
 
-So no command waits for the fork of a process as large as the executor, unless it comes while no spare is there yet.
+So no command waits for the fork of a process as large as the executor, nor for the page faults of what every command touches:
+the spare has rehearsed. One that comes while no spare is there yet waits for the fork, and that process does not rehearse.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import math
 import os
 import pickle
+import select
 import selectors
 import signal
 import socket
@@ -30,6 +32,8 @@ DELAY_S = 0.05
 PAUSE_S = 5.0
 #: The request, stdin, stdout and stderr.
 _DESCRIPTORS = 4
+#: Who rehearses.
+_NOBODY = Identity(name="", is_admin=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +64,10 @@ class Spare:
 
 
 class Reserve:
-    """Keep one spare ready; `selector` tells when it dies."""
+    """Keep one spare ready; `selector` tells when it dies. `rehearsal` is a command that changes nothing."""
 
-    def __init__(self, run: Runner, selector: selectors.BaseSelector) -> None:
-        self._run, self._selector = run, selector
+    def __init__(self, run: Runner, selector: selectors.BaseSelector, rehearsal: Sequence[str]) -> None:
+        self._run, self._selector, self._rehearsal = run, selector, rehearsal
         self._spare: Spare | None = None
         self._due_at = 0.0
 
@@ -82,7 +86,7 @@ class Reserve:
                 return spare
             except OSError:
                 spare.dismiss()  # it has died and nobody has noticed yet
-        spare = fork_spare(self._run)
+        spare = fork_spare(self._run, ())
         try:
             spare.become(request, identity, descriptors)
         except OSError:
@@ -99,7 +103,7 @@ class Reserve:
         if self.wait_s > 0:
             return
         try:
-            spare = self._spare = fork_spare(self._run)
+            spare = self._spare = fork_spare(self._run, self._rehearsal)
         except OSError:
             self._due_at = time.monotonic() + PAUSE_S  # no room on the machine; a command that comes tries itself
             return
@@ -117,15 +121,15 @@ class Reserve:
         return spare
 
 
-def fork_spare(run: Runner) -> Spare:
-    """Fork one. Raises OSError."""
+def fork_spare(run: Runner, rehearsal: Sequence[str]) -> Spare:
+    """Fork one, which runs the rehearsal, if there is one, for its page faults alone. Raises OSError."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Whoever asks the command to end while it is not yet that command asks it as soon as it is.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_END)
     try:
         pid = os.fork()
         if pid == 0:
-            _wait_for_command(its, run)
+            _wait_for_command(its, run, rehearsal)
     except OSError:
         ours.close()
         raise
@@ -135,13 +139,15 @@ def fork_spare(run: Runner) -> Spare:
     return Spare(pid=pid, pidfd=os.pidfd_open(pid), channel=ours)
 
 
-def _wait_for_command(channel: socket.socket, run: Runner) -> NoReturn:
+def _wait_for_command(channel: socket.socket, run: Runner, rehearsal: Sequence[str]) -> NoReturn:
     """Be the spare, then the command: never returns."""
     try:
         signal.set_wakeup_fd(-1)
         os.setsid()
         close_descriptors(keep=(channel.fileno(),))
         rename_process("paas spare")
+        if rehearsal and not select.select([channel], [], [], 0)[0]:
+            _rehearse(run, rehearsal)
         received, descriptors, _, _ = socket.recv_fds(channel, 1, _DESCRIPTORS)
         if not received:
             os._exit(0)  # the executor has ended
@@ -151,3 +157,11 @@ def _wait_for_command(channel: socket.socket, run: Runner) -> NoReturn:
     except BaseException:
         os._exit(os.EX_SOFTWARE)
     run_in_child(request, identity, descriptors[1:], run, channel)
+
+
+def _rehearse(run: Runner, argv: Sequence[str]) -> None:
+    with (
+        open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere),
+        contextlib.suppress(Exception, SystemExit),
+    ):  # fmt: skip
+        run(argv, _NOBODY)

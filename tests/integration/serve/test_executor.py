@@ -230,6 +230,13 @@ def test_a_command_that_finds_no_process_waiting_runs_all_the_same(served: Serve
     assert served.paas("echo", "on").stdout == "on\n"
 
 
+def test_a_rehearsal_that_goes_wrong_is_heard_by_nobody(served: Served) -> None:
+    spare = served.spare()
+    eventually((served.run_dir / f"rehearsed-{spare}").exists)
+    done = served.paas("pid")
+    assert (done.stdout, done.stderr) == (f"{spare}\n", "")
+
+
 def test_long_requests_reach_the_process_that_waits(served: Served) -> None:
     spare, words = served.spare(), ["x" * 100_000] * 8
     assert served.paas("echo", *words).stdout == " ".join(words) + "\n"
