@@ -17,8 +17,10 @@ from types import FrameType
 from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.cache import Say
 from paas.builders.dockerfile.context import open_context
+from paas.builders.dockerfile.findings import Finding
 from paas.builders.dockerfile.instructions import Instruction
-from paas.builders.dockerfile.plan import BuildPlan
+from paas.builders.dockerfile.plan import BuildPlan, Stage
+from paas.builders.dockerfile.rehearsal import Rehearsal
 from paas.builders.dockerfile.stage import StageState
 from paas.builders.dockerfile.stagebuild import StageBuild
 from paas.builders.dockerfile.steps import Origin, Workbench
@@ -35,6 +37,7 @@ class DockerfileBuild:
         self._context = open_context(bench.order.tree, dockerfile=bench.order.dockerfile)
         self._lock = threading.Lock()
         self._states: dict[int, Future[StageState]] = {}
+        self._images: dict[str, Image] = {}
         self._trees: dict[str, Origin] = {"": Origin(tree=self._context)}
 
     def run(self) -> Image:
@@ -55,9 +58,13 @@ class DockerfileBuild:
             output.detail(f"Successfully tagged {order.reference}")
         return image
 
-    def base(self, name: str, instruction: Instruction, say: Say) -> Image:
-        """Return an image by name and keep it until the build ends. Raises InvalidFile at the instruction."""
-        return self._bases.find(name, instruction, say)
+    def check(self) -> tuple[Finding, ...]:
+        """Find the base images and return what the checks say that need them. Raises InvalidFile."""
+        return Rehearsal(self._plan, base_of=self.base_of, ignore=self._context.ignore).run()
+
+    def base_of(self, stage: Stage) -> Image:
+        """Return a stage's base image and keep it until the build ends. Raises InvalidFile at its FROM."""
+        return self._image(stage.image, stage.start, self._order.output.detail)
 
     def state_of(self, index: int) -> StageState:
         """Return a built stage, waiting for it; a trigger may ask for one that the plan did not foresee."""
@@ -75,8 +82,14 @@ class DockerfileBuild:
         if stage is not None:  # not remembered: the same name may mean another stage further down
             return self._tree_of(self.state_of(stage).layers)
         if name not in self._trees:
-            self._trees[name] = self._tree_of(self.base(name, instruction, say).layers)
+            self._trees[name] = self._tree_of(self._image(name, instruction, say).layers)
         return self._trees[name]
+
+    def _image(self, name: str, instruction: Instruction, say: Say) -> Image:
+        """Return an image by name; it is the same for all that name it."""
+        if name not in self._images:
+            self._images[name] = self._bases.find(name, instruction, say)
+        return self._images[name]
 
     def _build_target(self) -> StageState:
         """Build the stages, several at once where there are several that can be."""

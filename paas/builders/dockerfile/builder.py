@@ -8,7 +8,7 @@ from paas.builders import BuildRequest
 from paas.builders.dockerfile.bases import Bases
 from paas.builders.dockerfile.build import DockerfileBuild
 from paas.builders.dockerfile.cache import StepCache
-from paas.builders.dockerfile.checks import check_dockerfile
+from paas.builders.dockerfile.checks import check_dockerfile, rules_of
 from paas.builders.dockerfile.context import FileDigests
 from paas.builders.dockerfile.control import Control
 from paas.builders.dockerfile.execution import Execution
@@ -16,7 +16,7 @@ from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.instructions import Dockerfile
 from paas.builders.dockerfile.order import DOCKERFILE, BuildOrder, order_from
 from paas.builders.dockerfile.parser import parse_dockerfile
-from paas.builders.dockerfile.plan import plan_build
+from paas.builders.dockerfile.plan import BuildPlan, plan_build
 from paas.builders.dockerfile.scratch import scratch_directories
 from paas.builders.dockerfile.stage import exposed_ports
 from paas.builders.dockerfile.steps import Workbench
@@ -29,6 +29,7 @@ from paas.model.release import BuildResult
 from paas.oci.manifest import host_platform
 from paas.oci.skopeo import Registries
 from paas.oci.store import Image, ImageStore
+from paas.output import Output
 from paas.paths import Paths
 from paas.settings import Settings
 
@@ -68,8 +69,6 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
         if order.text is None
         else parse_dockerfile(order.text, file=order.dockerfile)
     )
-    for finding in check_dockerfile(dockerfile, host_platform()):
-        order.output.detail(f"[Warning] {finding}")
     plan = plan_build(
         dockerfile, target=order.target, build_args=order.build_args, platform=host_platform(),
         allows_host_network=order.allows_host_network,
@@ -89,9 +88,23 @@ def build_image(order: BuildOrder, *, engine: Engine, paths: Paths, settings: Se
                 digests=FileDigests(order.cache / "digests.json"),
             )
             bases = Bases(store=store, file=plan.file, registries=registries, pulls=order.pulls, hold=hold)
-            return DockerfileBuild(bench, plan, store=store, bases=bases).run()
+            build = DockerfileBuild(bench, plan, store=store, bases=bases)
+            _check(build, dockerfile, plan, order.output)
+            return build.run()
     finally:
         control.close()
+
+
+def _check(build: DockerfileBuild, dockerfile: Dockerfile, plan: BuildPlan, output: Output) -> None:
+    """Say what the checks found. Raises InvalidFile when the file wants that to be an error."""
+    rules = rules_of(dockerfile)
+    found = check_dockerfile(dockerfile, [plan.stages[index] for index in plan.needed], host_platform())
+    for finding in found:
+        output.detail(f"[Warning] {finding}")
+    of_names = rules.keep(build.check())
+    for finding in of_names:
+        output.detail(f"[Warning] {finding}")
+    rules.enforce((*found, *of_names), dockerfile.file)
 
 
 def read_dockerfile(tree: Path, name: str) -> Dockerfile:

@@ -25,22 +25,32 @@ from paas.builders.dockerfile.instructions import (
     Shell,
     Workdir,
 )
+from paas.builders.dockerfile.plan import Stage
 from paas.builders.dockerfile.scopechecks import check_bases
 
 _SECRET = re.compile(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
-_PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 _RESERVED = ("context", "scratch")
 
 
-def check_dockerfile(dockerfile: Dockerfile, platform: tuple[str, str] = ("amd64", "")) -> tuple[Finding, ...]:
-    """Return what the checks have to say, in the order of the file. Raises InvalidFile when that shall be an error.
+def check_dockerfile(
+    dockerfile: Dockerfile, stages: Sequence[Stage], platform: tuple[str, str] = ("amd64", "")
+) -> tuple[Finding, ...]:
+    """Return what the checks have to say, in the order of the file; `stages` are those that are built.
 
-    Variables are looked at when their stage is built: its base image may have them.
+    Variables are not looked at: the base image may have them (rehearsal.py).
     """
-    found = [finding for check in _CHECKS for finding in check(dockerfile.instructions)]
+    built = [instruction for stage in stages for instruction in (stage.start, *stage.instructions)]
+    found = [finding for check in _OF_FILES for finding in check(dockerfile.instructions)]
+    found += [finding for check in _OF_STAGES for finding in check(built)]
     found += [Finding(rule="NoEmptyContinuation", line=line, message="Empty continuation line") for line in dockerfile.gaps]
     found += check_bases(dockerfile, platform)
-    return Rules.parse(dockerfile.check).apply(found, dockerfile.file)
+    return rules_of(dockerfile).keep(found)
+
+
+def rules_of(dockerfile: Dockerfile) -> Rules:
+    """Return which checks a file wants to hear."""
+    return Rules.parse(dockerfile.check, dict(dockerfile.local_checks))
 
 
 def _casing(instructions: Sequence[Instruction]) -> Iterator[Finding]:
@@ -106,11 +116,15 @@ def _commands(instructions: Sequence[Instruction]) -> Iterator[Finding]:
             yield Finding(rule="JSONArgsRecommended", line=instruction.line, message=message)
 
 
-def _names_and_values(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+def _maintainers(instructions: Sequence[Instruction]) -> Iterator[Finding]:
     for instruction in instructions:
         if isinstance(instruction, Maintainer):
             message = "Maintainer instruction is deprecated in favor of using label"
             yield Finding(rule="MaintainerDeprecated", line=instruction.line, message=message)
+
+
+def _names_and_values(instructions: Sequence[Instruction]) -> Iterator[Finding]:
+    for instruction in instructions:
         if isinstance(instruction, Env | Label) and "=" not in instruction.text.split()[1]:
             name = type(instruction).__name__.upper()
             message = f'"{name} key=value" should be used instead of legacy "{name} key value" format'
@@ -118,7 +132,7 @@ def _names_and_values(instructions: Sequence[Instruction]) -> Iterator[Finding]:
         if isinstance(instruction, Env | Arg):
             name = type(instruction).__name__.upper()
             for key, _ in instruction.pairs:
-                if _SECRET.search(key) and not _PUBLIC.search(key):
+                if _SECRET.search(key) and not _NO_SECRET.search(key):
                     message = f'Do not use ARG or ENV instructions for sensitive data ({name} "{key}")'
                     yield Finding(rule="SecretsUsedInArgOrEnv", line=instruction.line, message=message)
 
@@ -136,6 +150,6 @@ def _working_directories(instructions: Sequence[Instruction]) -> Iterator[Findin
             is_set = True
 
 
-_CHECKS: tuple[Callable[[Sequence[Instruction]], Iterator[Finding]], ...] = (
-    _stage_names, _casing, _commands, _names_and_values, _working_directories, _exposed,
-)  # fmt: skip
+_Check = Callable[[Sequence[Instruction]], Iterator[Finding]]
+_OF_FILES: tuple[_Check, ...] = (_stage_names, _casing, _maintainers)
+_OF_STAGES: tuple[_Check, ...] = (_commands, _names_and_values, _working_directories, _exposed)

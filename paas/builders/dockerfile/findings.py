@@ -5,8 +5,8 @@ Source: Docker's documentation, "Build checks" and "check" among the parser dire
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from paas.errors import InvalidFile
 
@@ -29,28 +29,44 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What `# check=` asks for: rules to skip, `all` among them, and whether what is found is an error."""
+    """What `# check=` asks for: rules to skip, `all` among them, and whether what is found is an error.
+
+    `local` are the rules that a comment right above an instruction skips, by its line.
+    """
 
     skipped: frozenset[str] = frozenset()
     is_error: bool = False
+    local: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, directive: str) -> Rules:
-        options = dict(option.strip().split("=", 1) for option in directive.split(";") if option.strip())
-        skipped = frozenset(rule.strip() for rule in options.get("skip", "").split(","))
-        return cls(skipped=skipped, is_error=options.get("error", "").strip().lower() in _TRUE)
+    def parse(cls, directive: str, local: Mapping[int, str] | None = None) -> Rules:
+        """Read the directive at the top of a file and those above single instructions."""
+        return cls(
+            skipped=_skipped(directive), is_error=_options(directive).get("error", "").strip().lower() in _TRUE,
+            local={line: _skipped(text) for line, text in (local or {}).items()},
+        )  # fmt: skip
 
-    def apply(self, findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:
-        """Return those that are not skipped, in the order of the file. Raises InvalidFile when they are errors."""
-        if "all" in self.skipped:
-            return ()
-        kept = (finding for finding in findings if finding.rule not in self.skipped)
-        found = tuple(sorted(kept, key=lambda f: (f.line, f.rule)))
+    def keep(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Return those that are not skipped, in the order of the file."""
+        kept = (f for f in findings if not {"all", f.rule} & (self.skipped | self.local.get(f.line, frozenset())))
+        return tuple(sorted(kept, key=lambda f: (f.line, f.rule)))
+
+    def enforce(self, found: Sequence[Finding], file: str) -> None:
+        """Raise InvalidFile when what was found is an error: at the first, with the names of all."""
         if found and self.is_error:
-            rules = ", ".join(dict.fromkeys(finding.rule for finding in found))
-            raise InvalidFile(file, found[0].line, f"lint violation found for rules: {rules}. {found[0].message}",
+            first = min(found, key=lambda f: f.line)
+            rules = ", ".join(sorted({finding.rule for finding in found}))
+            raise InvalidFile(file, first.line, f"lint violation found for rules: {rules}. {first.message}",
                               remedy="change it, or name the rule after # check=skip=")
-        return found
+
+
+def _options(directive: str) -> dict[str, str]:
+    pairs = (option.partition("=") for option in directive.split(";"))
+    return {name.strip(): value for name, _, value in pairs}
+
+
+def _skipped(directive: str) -> frozenset[str]:
+    return frozenset(rule.strip() for rule in _options(directive).get("skip", "").split(","))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -26,6 +26,11 @@ class IgnoreRules:
         """Say whether something below an ignored directory may be kept."""
         return any(negated for _, negated in self.patterns)
 
+    @property
+    def ignores_all(self) -> bool:
+        """Say whether one pattern stands for everything."""
+        return any(pattern.pattern in _EVERYTHING for pattern, negated in self.patterns if not negated)
+
     def ignores(self, path: str) -> bool:
         """Say whether `path` (relative, with /) is left out; a parent's match counts for it."""
         parents = path.split("/")
@@ -117,3 +122,6 @@ def _class_member(pattern: str, at: int) -> tuple[str, int]:
     if at >= len(pattern):
         raise ValueError(f"syntax error in pattern: {pattern}")
     return pattern[at], at + 1
+
+
+_EVERYTHING = frozenset(map(pattern_regex, ("*", "**", "**/*")))

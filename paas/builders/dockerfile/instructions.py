@@ -173,11 +173,13 @@ class Maintainer(Instruction):
 class Dockerfile:
     """A whole file: ARGs before the first FROM, and the stages with everything that follows. `check` is the directive.
 
-    `gaps` are the last lines of those instructions that have a blank line among those that continue them.
+    `gaps` are the last lines of those instructions that have a blank line among those that continue them, `local_checks`
+    what a `# check=` right above an instruction says, by its line.
     """
 
     file: str
     escape: str
     instructions: tuple[Instruction, ...]
     check: str = ""
+    local_checks: tuple[tuple[int, str], ...] = ()
     gaps: tuple[int, ...] = ()

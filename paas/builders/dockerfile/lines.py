@@ -48,7 +48,8 @@ class RawInstruction:
 class DockerfileText:
     """A Dockerfile in logical lines. `escape` is the escape character in force, `check` what the directive says.
 
-    `gaps` are the last lines of those instructions that have a blank line among those that continue them.
+    `gaps` are the last lines of those instructions that have a blank line among those that continue them, `local_checks`
+    what a `# check=` right above an instruction says, by its line.
     """
 
     file: str
@@ -56,6 +57,7 @@ class DockerfileText:
     instructions: tuple[RawInstruction, ...]
     check: str = ""
     gaps: tuple[int, ...] = ()
+    local_checks: tuple[tuple[int, str], ...] = ()
 
 
 def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
@@ -68,7 +70,7 @@ def split_lines(text: str, *, file: str = "Dockerfile") -> DockerfileText:
     while (raw := reader.next_instruction()) is not None:
         found.append(raw)
     return DockerfileText(file=file, escape=escape, instructions=tuple(found), check=directives.get("check", ""),
-                          gaps=tuple(reader.gaps))
+                          gaps=tuple(reader.gaps), local_checks=tuple(reader.local_checks))
 
 
 def split_flags(text: str, escape: str) -> tuple[tuple[str, ...], str]:
@@ -144,20 +146,24 @@ class _Reader:
         self._lines, self._escape, self._file = physical, escape, file
         self._at = 0
         self.gaps: list[int] = []
+        self.local_checks: list[tuple[int, str]] = []
         token = re.escape(escape)
         self._continuation = re.compile(rf"(?:(?<=[^{token}])|^){token}[ \t]*\Z")
 
     def next_instruction(self) -> RawInstruction | None:
         """Return the next logical line, or None at the end."""
+        check = ""
         while self._at < len(self._lines):
             start = self._at + 1
             line = self._lines[self._at].strip()
             self._at += 1
             if not line or line.startswith("#"):
+                check = _local_check(line, check)
                 continue
             logical, is_open = self._without_continuation(self._lines[start - 1].lstrip().removesuffix("\r"))
             logical = self._join(logical) if is_open else logical
             if logical.strip():
+                self.local_checks += [(start, check)] if check else []
                 return self._instruction(logical.strip(), start)
         return None
 
@@ -207,6 +213,15 @@ class _Reader:
             body.append(line)
         raise InvalidFile(self._file, start, "unterminated heredoc", text=self._lines[start - 1],
                           remedy=f"end it with a line that holds only {opened.name}")
+
+
+def _local_check(line: str, check: str) -> str:
+    """Return what `# check=` says after one more line above an instruction: the first of them counts, `#` alone ends them."""
+    if line == "#":
+        return ""
+    match = _DIRECTIVE.match(line)
+    is_check = match is not None and match[1] == "check" and not check
+    return match[2].split(" ")[0] if match and is_check else check
 
 
 def _word_end(text: str, start: int, escape: str) -> int:

@@ -54,7 +54,8 @@ def parse_dockerfile(text: str, *, file: str = "Dockerfile") -> Dockerfile:
         raise InvalidFile(file, first.line, "no build stage in current context", text=first.text,
                           remedy="the first instruction must be FROM; only ARG may stand before it")
     return Dockerfile(
-        file=file, escape=logical.escape, instructions=instructions, check=logical.check, gaps=logical.gaps
+        file=file, escape=logical.escape, instructions=instructions, check=logical.check, gaps=logical.gaps,
+        local_checks=logical.local_checks,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """All stages; `needed` are the indexes to build, in order, the last is the target. `check` is the file's directive."""
+    """All stages; `needed` are the indexes to build, in order, the last is the target."""
 
     file: str
     escape: str
@@ -49,7 +49,6 @@ class BuildPlan:
     needed: tuple[int, ...]
     outer: Mapping[str, str]
     given: Mapping[str, str]
-    check: str = ""
 
     @property
     def target(self) -> Stage:
@@ -110,7 +109,7 @@ def plan_build(
         _refuse_host_network(dockerfile, stages)
     return BuildPlan(
         file=dockerfile.file, escape=dockerfile.escape, stages=tuple(stages), needed=_closure(stages, wanted),
-        outer=dict(scope.args), given=given, check=dockerfile.check,
+        outer=dict(scope.args), given=given,
     )  # fmt: skip
 
 
@@ -121,6 +120,15 @@ def _refuse_host_network(dockerfile: Dockerfile, stages: Sequence[Stage]) -> Non
                 dockerfile.file, instruction.line, "network mode host is not allowed", text=instruction.text,
                 remedy="builds have their app's network: drop --network, or use paas image:build --allow network.host",
             )  # fmt: skip
+
+
+def origins_of(instruction: Instruction) -> tuple[str, ...]:
+    """Return what an instruction names with `from=`: stages and images."""
+    if isinstance(instruction, Copy):
+        return (instruction.origin,) if instruction.origin else ()
+    if isinstance(instruction, Run):
+        return tuple(mount.origin for mount in instruction.mounts if mount.origin)
+    return ()
 
 
 def platform_args(platform: tuple[str, str]) -> dict[str, str]:
@@ -166,7 +174,7 @@ def _is_platform(wanted: str, own: str) -> bool:
 
 def _extend_stage(dockerfile: Dockerfile, stage: Stage, instruction: Instruction, earlier: Sequence[Stage]) -> Stage:
     origins = dict(stage.origins)
-    for name in _origins(instruction):
+    for name in origins_of(instruction):
         found = _stage_called(earlier, name)
         if found is None and name.isdecimal() and int(name) < len(earlier):
             found = int(name)
@@ -177,14 +185,6 @@ def _extend_stage(dockerfile: Dockerfile, stage: Stage, instruction: Instruction
             origins[name] = found
     return Stage(index=stage.index, start=stage.start, image=stage.image, parent=stage.parent, origins=origins,
                  instructions=(*stage.instructions, instruction))
-
-
-def _origins(instruction: Instruction) -> tuple[str, ...]:
-    if isinstance(instruction, Copy):
-        return (instruction.origin,) if instruction.origin else ()
-    if isinstance(instruction, Run):
-        return tuple(mount.origin for mount in instruction.mounts if mount.origin)
-    return ()
 
 
 def _stage_called(stages: Sequence[Stage], name: str) -> int | None:

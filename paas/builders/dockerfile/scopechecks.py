@@ -1,15 +1,17 @@
-"""Build checks that must know names: which variables an instruction uses in vain, and what FROM makes of its arguments. Pure.
+"""Build checks that must know names: variables used in vain, sources that are ignored, what FROM makes of its arguments. Pure.
 
 Source: Docker's documentation, "Build checks"; BuildKit's frontend/dockerfile/linter for the texts.
 """
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 
 from paas.builders.dockerfile.expand import ExpansionError, Scope, expand_word
 from paas.builders.dockerfile.findings import Finding, suggestion
-from paas.builders.dockerfile.instructions import Arg, Dockerfile, From, Instruction
+from paas.builders.dockerfile.ignore import IgnoreRules
+from paas.builders.dockerfile.instructions import Arg, Copy, Dockerfile, From, Instruction
 from paas.builders.dockerfile.plan import platform_args
 from paas.errors import InvalidInput
 from paas.oci.reference import Reference
@@ -27,6 +29,18 @@ def undefined_variables(instruction: Instruction, missing: Iterable[str], scope:
         near = suggestion(name, scope.values())
         message = f"Usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
         yield Finding(rule="UndefinedVar", line=instruction.line, message=message)
+
+
+def ignored_sources(copy: Copy, at: Instruction, ignore: IgnoreRules) -> Iterator[Finding]:
+    """Report what COPY or ADD wants of the context though .dockerignore leaves it out; with exceptions nothing is certain."""
+    if not ignore or ignore.has_exceptions or copy.origin:
+        return
+    command = "Add" if copy.is_add else "Copy"
+    for source in copy.sources:
+        path = posixpath.normpath(source)
+        if ignore.ignores_all if path in (".", "/") else ignore.ignores(path):
+            message = f'Attempting to {command} file "{path}" that is excluded by .dockerignore'
+            yield Finding(rule="CopyIgnoredFile", line=at.line, message=message)
 
 
 def check_bases(dockerfile: Dockerfile, platform: tuple[str, str]) -> Iterator[Finding]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paas.builders.dockerfile.copy import CopyError
-from paas.builders.dockerfile.expand import ExpansionError
-from paas.builders.dockerfile.findings import Finding, Rules
 from paas.builders.dockerfile.instructions import Copy, Instruction, Run, Workdir
-from paas.builders.dockerfile.parser import parse_trigger
 from paas.builders.dockerfile.plan import BuildPlan, Stage
-from paas.builders.dockerfile.scopechecks import undefined_variables
-from paas.builders.dockerfile.stage import StageState, begin_stage, configure, resolve
+from paas.builders.dockerfile.rehearsal import located, open_stage
+from paas.builders.dockerfile.stage import StageState, configure, resolve
 from paas.builders.dockerfile.steps import LayerSteps, Origin, Workbench
-from paas.errors import InvalidFile
-from paas.oci.manifest import HistoryEntry, ImageConfig
+from paas.oci.manifest import HistoryEntry
 
 if TYPE_CHECKING:
     from paas.builders.dockerfile.build import DockerfileBuild
@@ -36,35 +29,20 @@ class StageBuild:
     def run(self) -> StageState:
         """Return the state after the last instruction. Raises InvalidFile, BuildFailed, Cancelled."""
         self._announce(self._stage.start)
-        state, triggers = self._begin()
+        state, triggers = open_stage(self._plan, self._stage, state_of=self._build.state_of, base_of=self._build.base_of)
         if triggers:
             self._say(f"# Executing {len(triggers)} build trigger{'s' if len(triggers) > 1 else ''}")
-        for text in triggers:
-            state = self._perform(state, parse_trigger(text, file=f"ONBUILD of {self._stage.image}"))
+        for trigger in triggers:
+            state = self._perform(state, trigger)
         for instruction in self._stage.instructions:
             self._announce(instruction)
             with self._output.timed(f"{self._prefix}{instruction.text.splitlines()[0]}"):
                 state = self._perform(state, instruction)
         return state
 
-    def _begin(self) -> tuple[StageState, tuple[str, ...]]:
-        """Return the state after FROM and the triggers of the base."""
-        stage, scope = self._stage, self._plan.scope()
-        if stage.parent is not None:
-            parent = self._build.state_of(stage.parent)
-            state = begin_stage(parent.config, parent.layers, parent.scope, base_count=parent.base_count)
-            return state, parent.config.onbuild
-        if not stage.image:
-            return begin_stage(ImageConfig(workdir="/"), (), scope), ()
-        with self._located():
-            base = self._build.base(stage.image, stage.start, self._say)
-        return begin_stage(base.config, base.layers, scope), base.config.onbuild
-
     def _perform(self, state: StageState, instruction: Instruction) -> StageState:
-        with self._located():
-            missing: list[str] = []
-            resolved = resolve(instruction, state.scope, escape=self._plan.escape, missing=missing)
-            self._warn(undefined_variables(instruction, missing, state.scope))
+        with located(self._plan.file, self._at):
+            resolved = resolve(instruction, state.scope, escape=self._plan.escape)
             entry = HistoryEntry(created_by=instruction.text, created_at=self._epoch or 0)
             if isinstance(resolved, Run):
                 return state.with_layer(self._steps.run(state, resolved), entry)
@@ -76,10 +54,6 @@ class StageBuild:
                 return changed if layer is None else _with_workdir_layer(changed, layer, entry)
             return changed
 
-    def _warn(self, findings: Iterable[Finding]) -> None:
-        for finding in Rules.parse(self._plan.check).apply(findings, self._plan.file):
-            self._say(f"[Warning] {finding}")
-
     def _announce(self, instruction: Instruction) -> None:
         self._at = instruction
         self._number += 1
@@ -87,14 +61,6 @@ class StageBuild:
 
     def _say(self, line: str) -> None:
         self._output.detail(self._prefix + line)
-
-    @contextmanager
-    def _located(self) -> Iterator[None]:
-        """Say at which line it went wrong."""
-        try:
-            yield
-        except (CopyError, ExpansionError, ValueError) as exc:
-            raise InvalidFile(self._plan.file, self._at.line, str(exc), text=self._at.text) from exc
 
     def _origin(self, name: str) -> Origin:
         return self._build.origin(name, self._plan.find_origin(self._stage, name), self._at, self._say)

@@ -58,7 +58,7 @@ class LayeredTree:
 
     def __init__(self, roots: Sequence[Path], *, ignore: IgnoreRules | None = None) -> None:
         self.roots = tuple(str(root) for root in roots)
-        self._ignore = ignore or IgnoreRules()
+        self.ignore = ignore or IgnoreRules()
         self._directories: dict[str, tuple[str, ...]] = {}
         self.forget()
 
@@ -165,7 +165,7 @@ class LayeredTree:
     def sole_directory(self, path: str) -> Path | None:
         """Return where a directory or file is if one directory on disk holds all of it, None when layers mix."""
         entry = self.find(path)
-        if entry is None or self._ignore:
+        if entry is None or self.ignore:
             return None
         if entry.is_directory and len(self._layers_of(entry.path)) != 1:
             return None
@@ -192,9 +192,9 @@ class LayeredTree:
                 return
 
     def _hides(self, entry: Entry) -> bool:
-        if not self._ignore or not self._ignore.ignores(entry.path):
+        if not self.ignore or not self.ignore.ignores(entry.path):
             return False
-        if not entry.is_directory or not self._ignore.has_exceptions:
+        if not entry.is_directory or not self.ignore.has_exceptions:
             return True
         return next(self.walk(entry.path), None) is None  # stays if a rule brings back something below it
 

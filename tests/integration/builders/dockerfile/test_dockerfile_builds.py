@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -427,3 +428,25 @@ def test_undefined_variables_are_warnings_or_errors_and_the_base_image_may_defin
     with pytest.raises(InvalidFile, match=r"Dockerfile:6: lint violation found for rules: UndefinedVar\. Usage of undefined"):
         yard.build("# check=error=true\n" + text)
     yard.build("# check=skip=UndefinedVar;error=true\n" + text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("# check=error=true\nFROM debian:12\nRUN exit 7\nENV a $b\nWORKDIR $c\n",
+         "Dockerfile:4: lint violation found for rules: LegacyKeyValueFormat, UndefinedVar"),
+        ("FROM debian:12\nRUN exit 7\nSTOPSIGNAL ${none:?is not given}\n", "Dockerfile:3: none: is not given"),
+        ("FROM debian:12 AS one\nRUN exit 7\nFROM localhost:1/no/such:image\nCOPY --from=one /a /b\n",
+         "Dockerfile:3: failed to resolve source metadata for localhost:1/no/such:image"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_later_line_ends_the_build_before_its_first_step(yard: Yard, text: str, problem: str) -> None:
+    with pytest.raises(InvalidFile, match=re.escape(problem)):
+        yard.build(text)
+    assert [line for line in yard.said if line.startswith("Step ")] == []
+
+
+def test_variables_of_triggers_are_checked_too_at_the_line_of_from(yard: Yard) -> None:
+    yard.build("FROM debian:12\nONBUILD ENV A=$nothing\n", reference="with-trigger")
+    with pytest.raises(InvalidFile, match=r"Dockerfile:2: lint violation found for rules: UndefinedVar"):
+        yard.build("# check=error=true\nFROM with-trigger\n")

@@ -6,8 +6,12 @@ import pytest
 
 from paas.builders.dockerfile.checks import check_dockerfile
 from paas.builders.dockerfile.expand import Scope
+from paas.builders.dockerfile.findings import Finding, Rules
+from paas.builders.dockerfile.ignore import parse_ignore
+from paas.builders.dockerfile.instructions import Copy
 from paas.builders.dockerfile.parser import parse_dockerfile
-from paas.builders.dockerfile.scopechecks import undefined_variables
+from paas.builders.dockerfile.plan import plan_build
+from paas.builders.dockerfile.scopechecks import ignored_sources, undefined_variables
 from paas.builders.dockerfile.stage import resolve
 from paas.errors import InvalidFile
 
@@ -23,20 +27,28 @@ CMD ["echo", "two"]
 FROM build as scratch
 SHELL ["/bin/bash", "-c"]
 ENTRYPOINT exec server
+COPY --from=0 a .
 FROM scratch AS build
+COPY --from=1 a .
 MAINTAINER somebody
 """
 
 
+def check(text: str) -> tuple[Finding, ...]:
+    dockerfile = parse_dockerfile(text)
+    plan = plan_build(dockerfile, build_args={"TAG": "1"})
+    return check_dockerfile(dockerfile, [plan.stages[index] for index in plan.needed])
+
+
 def findings(text: str) -> list[tuple[int, str]]:
-    return [(finding.line, finding.rule) for finding in check_dockerfile(parse_dockerfile(text))]
+    return [(finding.line, finding.rule) for finding in check(text)]
 
 
 def test_each_check_names_its_lines() -> None:
     assert findings(ALL) == [
         (2, "StageNameCasing"), (3, "WorkdirRelativePath"), (5, "SecretsUsedInArgOrEnv"), (6, "LegacyKeyValueFormat"),
         (7, "JSONArgsRecommended"), (7, "MultipleInstructionsDisallowed"), (9, "FromAsCasing"), (9, "ReservedStageName"),
-        (12, "DuplicateStageName"), (13, "MaintainerDeprecated"),
+        (13, "DuplicateStageName"), (15, "MaintainerDeprecated"),
     ]  # fmt: skip
 
 
@@ -71,7 +83,7 @@ def test_a_plain_file_gives_no_warning() -> None:
     ],
 )  # fmt: skip
 def test_a_check_has_docker_s_words(text: str, expected: str) -> None:
-    found = [str(finding).partition(": ")[2] for finding in check_dockerfile(parse_dockerfile(text))]
+    found = [str(finding).partition(": ")[2] for finding in check(text)]
     assert found == ([expected] if expected else [])
 
 
@@ -103,7 +115,38 @@ def test_rules_are_skipped_by_name_or_all_together() -> None:
     assert findings("# check=skip=all;error=true\n" + text) == []
 
 
+def test_a_comment_above_an_instruction_skips_rules_for_it_alone() -> None:
+    assert findings("FROM debian\n# check=skip=LegacyKeyValueFormat\nENV a b\nENV c d\n") == [(4, "LegacyKeyValueFormat")]
+    assert findings("FROM debian\n# why\n#check=skip=all because\n# and so on\n\nENV a b\n") == []
+    assert findings("FROM debian\n# check=skip=all\n#\nENV a b\n") == [(4, "LegacyKeyValueFormat")]
+
+
+def test_stages_that_are_not_built_are_not_looked_into() -> None:
+    assert findings("ARG TOKEN\nFROM debian\nENV a b\nEXPOSE 80/TCP\nWORKDIR x\nFROM debian\n") == []
+
+
+def test_names_that_only_tell_of_a_secret_are_none() -> None:
+    assert findings("FROM debian\nENV KEY_FILE=a TOKEN_VERSION=b PUBLIC_KEY=c KEYS=d\n") == []
+
+
+@pytest.mark.parametrize(
+    ("ignored", "text", "expected"),
+    [
+        (["out"], "COPY a out/b ./out .", ['Copy file "out/b"', 'Copy file "out"']), (["out"], "ADD out .", ['Add file "out"']),
+        (["out", "!out/b"], "COPY out .", []), (["out"], "COPY --from=x out .", []), (["out"], "COPY . .", []),
+        (["**"], "COPY . .", ['Copy file "."']),
+    ],
+)  # fmt: skip
+def test_sources_that_are_ignored_are_reported(ignored: list[str], text: str, expected: list[str]) -> None:
+    _, copy = parse_dockerfile(f"FROM x\n{text}\n").instructions
+    assert isinstance(copy, Copy)
+    found = [finding.message for finding in ignored_sources(copy, copy, parse_ignore(ignored))]
+    assert found == [f"Attempting to {what} that is excluded by .dockerignore" for what in expected]
+
+
 def test_a_warning_becomes_an_error_when_the_file_says_so() -> None:
-    with pytest.raises(InvalidFile, match="Dockerfile:3: lint violation found for rules: JSONArgsRecommended"):
-        findings("# check=error=true\nFROM debian\nCMD echo\n")
-    assert findings("# check=error=true\nFROM debian\n") == []
+    text = "FROM debian\nCMD echo\nENV a b\n"
+    with pytest.raises(InvalidFile, match="Dockerfile:2: lint violation found for rules: JSONArgsRecommended, LegacyKeyV"):
+        Rules.parse("error=true").enforce(check(text), "Dockerfile")
+    Rules.parse("error=false").enforce(check(text), "Dockerfile")
+    Rules.parse("error=true").enforce((), "Dockerfile")
