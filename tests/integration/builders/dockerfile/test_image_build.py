@@ -15,7 +15,7 @@ import pytest
 
 from dockerfile_yard import Yard
 from paas.cli import root
-from paas.cli.client import CALLER_PREFIX, _named_variables
+from paas.cli.client import CALLER_PREFIX, named_variables
 from paas.context import Context, Identity
 from paas.oci.store import Image
 from paas.output import Output
@@ -207,8 +207,8 @@ def test_the_client_sends_only_variables_that_the_command_line_names(monkeypatch
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     argv = ["image:build", ".", "--build-arg", "ARG_ONE", "--build-arg=B=1", "--secret", "id=TOKEN", "--secret=id=x,env=NAMED"]
     sent = {"ARG_ONE": "arg_one", "TOKEN": "token", "NAMED": "named", "SSH_AUTH_SOCK": "ssh_auth_sock", "": "1"}
-    assert _named_variables(argv, os.environ) == {CALLER_PREFIX + name: value for name, value in sent.items()}
-    assert _named_variables(["config:set", "shop", "ARG_ONE"], os.environ) == {}
+    assert named_variables(argv, os.environ) == {CALLER_PREFIX + name: value for name, value in sent.items()}
+    assert named_variables(["config:set", "shop", "ARG_ONE"], os.environ) == {}
 
 
 def test_a_symlinked_context_is_the_directory_it_leads_to(desk: Desk) -> None:
