@@ -13,7 +13,8 @@
     ├── DeployFailed         60   a new container did not start or pass its checks
     ├── RoutingFailed        70   the proxy refused the new configuration
     ├── HostProblem          80   something this machine lacks or ran out of
-    │   └── CommandFailed    80   a tool that we ran exited non-zero
+    │   ├── CommandFailed    80   a tool that we ran exited non-zero
+    │   └── NotInvoked  126 127   what a container should run cannot be executed, or is not there (a shell's exit codes)
     └── Cancelled           130   the user or an administrator stopped it
 
 The CLI is the only place that prints them (`cli.common.error_boundary`). Exit codes go by phase.
@@ -100,6 +101,18 @@ class CommandFailed(HostProblem):
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         super().__init__(f"{argv[0]} {how}: {' '.join(argv)}", remedy=remedy, output=output)
         self.argv, self.status = tuple(argv), status
+
+
+class NotInvoked(HostProblem):
+    """A container's command could not be executed. Exit codes are a shell's: 127 if there is no such file, else 126."""
+
+    exit_code = 126
+
+    def __init__(self, program: str, problem: str, *, is_missing: bool) -> None:
+        remedy = "is it in the image, and on its PATH?" if is_missing else "see its mode, and the working directory"
+        super().__init__(f"'{program}' can not be run in the container: {problem}", remedy=remedy)
+        if is_missing:
+            self.exit_code = 127
 
 
 class Cancelled(PaasError):

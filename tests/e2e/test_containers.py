@@ -83,6 +83,22 @@ def test_what_few_containers_need_is_there_inside(clean: Instance) -> None:
                     "33", "29", "777", "CapBnd:", f"{1:016x}"]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("no-such-program",), 127), (("/etc/passwd",), 126), (("sh", "-c", "exit 255"), 255), (("sh", "-c", "kill -9 $$"), 137),
+    ],
+)  # fmt: skip
+def test_exit_codes_are_a_shells(clean: Instance, words: tuple[str, ...], code: int) -> None:
+    clean.paas("container:run", "-d", "--name", "box", "--stop-timeout", "0", IMAGE, "sleep", "600").expect()
+    for said in (clean.paas("container:run", "--rm", IMAGE, *words), clean.paas("container:exec", "box", *words)):
+        assert said.expect(code).stdout == "" and "conmon" not in said.stderr
+    if code < 128:
+        said = clean.paas("container:run", "--rm", "--no-init", IMAGE, *words).expect(code)
+        assert f"'{words[0]}' can not be run in the container" in said.stderr and "conmon" not in said.stderr
+    assert clean.paas("container:exec", "-w", "/no/such", "box", "true").expect(126).stdout == ""
+
+
 def test_a_variable_without_a_value_has_the_callers(clean: Instance) -> None:
     env = {**os.environ, **clean.env, "GIVEN": "two words", "HIDDEN": "x"}
     words = [PAAS, "container:run", "--rm", "-e", "GIVEN", "-e", "ABSENT", IMAGE, "env"]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from paas.engines import Stdio
 from paas.engines.embedded.attendants import is_runtime_at_work
+from paas.engines.embedded.crun import log_options, read_said, runtime_problem
 from paas.errors import HostProblem
 from paas.host.run import DEVNULL, spawn
 
@@ -46,6 +47,12 @@ class Watch:
     log_max_bytes: int = 0
     has_terminal: bool = False
     keeps_stdin: bool = False
+    program: str = ""
+
+    @property
+    def runtime_log(self) -> Path:
+        """Return where the runtime writes what went wrong when its stderr is the caller's."""
+        return self.bundle / "runtime.log"
 
 
 def conmon_argv(binary: Path, runtime: Path, options: Sequence[str], watch: Watch) -> list[str]:
@@ -75,7 +82,8 @@ def conmon_argv(binary: Path, runtime: Path, options: Sequence[str], watch: Watc
         argv.append("--stdin")  # else it gives /dev/null of the host, whose owner the runtime then changes
     if watch.keeps_stdin:
         argv.append("--leave-stdin-open")
-    for option in options:
+    logged = log_options(watch.runtime_log) if watch.log_path is None else ()  # else conmon reads what it says
+    for option in (*options, *logged):
         argv += ["--runtime-arg", option]
     return argv
 
@@ -148,19 +156,9 @@ def _answer(sync: int, watch: Watch, *, ended: int) -> Monitored:
     try:
         said = json.loads(text)
     except ValueError:
-        raise HostProblem("conmon died before the container was made", remedy="run: paas doctor") from None
+        found = runtime_problem(watch.program, read_said(watch.runtime_log))
+        raise found or HostProblem("conmon died before the container was made", remedy="run: paas doctor") from None
     if said["data"] < 0:
-        raise HostProblem(f"The container could not be made: {runtime_message(said.get('message', ''))}")
+        found = runtime_problem(watch.program, said.get("message", ""))
+        raise found or HostProblem("The container could not be made, and the runtime does not say why", remedy="run: paas doctor")
     return Monitored(pid=said["data"])
-
-
-def runtime_message(said: str) -> str:
-    """Return the sentence in what the runtime printed: plain, or JSON lines with `msg`. Pure."""
-    for line in reversed(said.splitlines()):
-        if not line.startswith("{"):
-            return line
-        try:
-            return str(json.loads(line)["msg"])
-        except (ValueError, KeyError):
-            continue
-    return said.strip() or "no message"

@@ -6,12 +6,14 @@ Source: crun(1). runc has the same verbs.
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.errors import CommandFailed, HostProblem
+from paas.errors import CommandFailed, HostProblem, NotInvoked
 from paas.host.files import remove_tree
 from paas.host.run import run
 from paas.host.sealed import sealed_copy
@@ -26,6 +28,42 @@ def find_runtime() -> Path:
         if found:
             return Path(found)
     raise HostProblem("No OCI runtime is installed", remedy="apt-get install crun")
+
+
+def log_options(log: Path) -> tuple[str, ...]:
+    """Return the options before the verb with which the runtime writes what went wrong to a file, not to its stderr."""
+    return ("--log", str(log), "--log-format", "json")
+
+
+def read_said(log: Path) -> str:
+    """Return what the runtime wrote to its log; '' if it had nothing to say."""
+    try:
+        return log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def runtime_problem(program: str, said: str) -> HostProblem | None:
+    """Return the error in what the runtime has said when it should start a program; None when it said nothing. Pure."""
+    message = runtime_message(said)
+    if not message:
+        return None
+    if "executable" in message or message.startswith(("exec", "chdir")):
+        is_missing = re.search("not found|no such file", message, re.IGNORECASE) is not None and not message.startswith("chdir")
+        return NotInvoked(program, message, is_missing=is_missing)
+    return HostProblem(f"The container could not be made: {message}")
+
+
+def runtime_message(said: str) -> str:
+    """Return the sentence in what the runtime said: plain, or JSON lines with `msg`. Pure."""
+    for line in reversed(said.splitlines()):
+        if not line.startswith("{"):
+            return line
+        try:
+            return str(json.loads(line)["msg"])
+        except (ValueError, KeyError):
+            continue
+    return said.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +132,13 @@ class Crun:
             return ()
 
     def exec_argv(
-        self, container: str, process: Path, *, console: Path | None = None, pid_file: Path | None = None
+        self, container: str, process: Path, *, console: Path | None = None, pid_file: Path | None = None, log: Path | None = None
     ) -> list[str]:
         """Return the command that runs one more process, described by an OCI `process` object in a file."""
+        logged = log_options(log) if log is not None else ()
         terminal = ("--console-socket", str(console)) if console is not None else ()
         noted = ("--pid-file", str(pid_file)) if pid_file is not None else ()
-        return self.argv("exec", "--process", str(process), *terminal, *noted, container)
+        return self.argv(*logged, "exec", "--process", str(process), *terminal, *noted, container)
 
     def _run(self, *arguments: str) -> None:
         with self.program() as program:

@@ -15,6 +15,7 @@ from pathlib import Path
 from paas.engines import Stdio
 from paas.engines.embedded import cgroups
 from paas.engines.embedded.attach import run_with_console
+from paas.engines.embedded.crun import read_said, runtime_problem
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.making import command_of, read_account, surroundings_of
 from paas.engines.embedded.record import Record
@@ -26,6 +27,8 @@ from paas.host.run import kill_group, spawn
 MAX_OUTPUT_BYTES = 4096
 _PIECE_BYTES = 4096
 _KILL_PAUSE_S = 0.05
+#: How the runtime exits when it could not run the command.
+_RUNTIME_FAILED = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +44,35 @@ class Execution:
 
 def execute(ground: Ground, record: Record, execution: Execution, stdio: Stdio) -> int:
     """Run it to its end on the caller's streams; return its exit code."""
-    with _described(ground, record, execution) as process, ground.crun.program() as program:
+    with _described(ground, record, execution) as process, _logged(process) as log:
+        code = _execute(ground, record, process, log, execution, stdio)
+        if code == _RUNTIME_FAILED and (problem := runtime_problem(execution.argv[0], read_said(log))):
+            raise problem
+    return code if code >= 0 else 128 - code
+
+
+def _execute(ground: Ground, record: Record, process: Path, log: Path, execution: Execution, stdio: Stdio) -> int:
+    with ground.crun.program() as program:
         if execution.has_terminal:
-            return run_with_console(lambda console: ground.crun.exec_argv(record.id, process, console=console), program, stdio)
-        argv = ground.crun.exec_argv(record.id, process)
+            return run_with_console(
+                lambda console: ground.crun.exec_argv(record.id, process, console=console, log=log), program, stdio
+            )
+        argv = ground.crun.exec_argv(record.id, process, log=log)
         with (
             passable(stdio) as given,
             spawn(argv, stdin=given.stdin, stdout=given.stdout, stderr=given.stderr, program=program) as running,
         ):
             return running.wait()
+
+
+@contextlib.contextmanager
+def _logged(process: Path) -> Iterator[Path]:
+    """Give a file for what the runtime says, so that what went wrong is told from what the command itself writes."""
+    log = process.with_name(f"{process.name}.log")
+    try:
+        yield log
+    finally:
+        log.unlink(missing_ok=True)
 
 
 def execute_quietly(

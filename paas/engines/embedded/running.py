@@ -223,6 +223,7 @@ def _watch(ground: Ground, home: Path, record: Record, *, is_logged: bool, is_jo
         log_path=record.log_path if is_logged else None,
         log_max_bytes=record.log_max_bytes,
         has_terminal=record.has_terminal,
+        program=record.argv[0],
         keeps_stdin=record.keeps_stdin and not is_joined,  # the end of the input is then the end of its input
     )
 

@@ -8,11 +8,11 @@ import pytest
 
 from paas.engines.embedded.attendants import container_in, program_in
 from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, parse_hierarchies
-from paas.engines.embedded.conmon import Watch, conmon_argv, runtime_message
-from paas.engines.embedded.crun import Crun
+from paas.engines.embedded.conmon import Watch, conmon_argv
+from paas.engines.embedded.crun import Crun, runtime_message, runtime_problem
 from paas.engines.embedded.publishing import check_ports
 from paas.engines.embedded.rootfs import hosts_file, resolv_conf, with_servers
-from paas.errors import Conflict, InvalidInput
+from paas.errors import Conflict, InvalidInput, NotInvoked
 from paas.model.container import PLATFORM, Container, ContainerStatus, PortMapping, signal_number
 
 PURE = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n"
@@ -96,11 +96,38 @@ def test_processes_that_work_for_containers_are_known_by_their_first_word(words:
     [
         ('{"level":"error","msg":"no such file"}\n', "no such file"),
         ("container create failed: boom", "container create failed: boom"),
-        ("", "no message"),
+        ('{"msg":"first"}\n{"msg":"last"}\n', "last"),
+        ("", ""),
     ],
 )
 def test_what_the_runtime_says_is_one_sentence(said: str, message: str) -> None:
     assert runtime_message(said) == message
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("executable file `x` not found in $PATH: No such file or directory", 127),
+        ("open executable: Permission denied", 126),
+        ("chdir `/no`: No such file or directory", 126),
+        ('{"level":"error","msg":"exec: \\"x\\": executable file not found in $PATH"}', 127),
+        ("open /proc/sys/net/no: No such file or directory", 80),
+    ],
+)
+def test_a_command_that_can_not_be_run_has_a_shells_exit_code(said: str, code: int) -> None:
+    found = runtime_problem("x", said)
+    assert found is not None and found.exit_code == code and isinstance(found, NotInvoked) is (code != 80)
+
+
+def test_a_runtime_that_said_nothing_found_no_problem() -> None:
+    assert runtime_problem("x", "") is None
+
+
+def test_the_runtime_of_a_container_on_our_streams_says_in_a_file_what_went_wrong() -> None:
+    watch = Watch(container="c1", bundle=Path("/c/c1"), sockets=Path("/s"), last=Path("/c/c1/last"), log_path=None)
+    argv = conmon_argv(Path("/usr/bin/conmon"), Path("/usr/bin/runc"), ("--root", "/run/runc"), watch)
+    said = argv[argv.index("--runtime-arg") :]
+    assert said[1::2] == ["--root", "/run/runc", "--log", "/c/c1/runtime.log", "--log-format", "json"]
 
 
 @pytest.mark.parametrize(("name", "number"), [("SIGTERM", 15), ("int", 2), ("9", 9), ("SIGRTMIN+3", 37)])
