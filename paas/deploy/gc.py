@@ -25,7 +25,8 @@ def prune_mounted_caches(ctx: Context, *, max_bytes: int) -> None:
 
 def collect(ctx: Context) -> tuple[str, ...]:
     """Remove images that nothing keeps and records of old deploys; return the images that went."""
-    for app in ctx.state.apps.list():
-        prune_deploys(ctx, app.name)
     prune_mounted_caches(ctx, max_bytes=ctx.settings.build_cache_mb << 20)
-    return ctx.engine.prune_images(kept_images(ctx))
+    removed = ctx.engine.prune_images(kept_images(ctx))
+    for app in ctx.state.apps.list():  # last, as it writes, and there may be no room before
+        prune_deploys(ctx, app.name)
+    return removed

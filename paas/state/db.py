@@ -127,10 +127,21 @@ class Database:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         if not self.file.exists():
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            return self._connected()
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
+                raise
+            return self._connected(is_alone=True)  # a disk without a block left: what makes room must know what is needed
+
+    def _connected(self, *, is_alone: bool = False) -> sqlite3.Connection:
+        """Connect; `is_alone` keeps others out and needs no index of the journal on the disk, sqlite.org/wal.html, section 8."""
         # isolation_level None: transactions begin where we say so, not where the module guesses.
         connection = sqlite3.connect(self.file, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
+            if is_alone:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
