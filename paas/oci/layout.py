@@ -161,8 +161,10 @@ def import_rootfs_tar(
     limits: UnpackLimits = DEFAULT_LIMITS,
 ) -> Image:  # fmt: skip
     """Make a one-layer image of a root file system's tar (plain, gzip, bzip2, xz or zstd). Raises InvalidInput, NotFound."""
-    if not tar.is_file():
+    if not tar.exists():
         raise NotFound(f"There is no file {tar}")
+    if not tar.is_file():
+        raise InvalidInput(f"{tar} is no regular file", remedy="give a tar; what comes through a pipe is called -")
     with store.new_layer() as layer:
         unpack_layer(tar, layer.diff, limits=limits, has_whiteouts=False)
         layer_id = layer.commit()

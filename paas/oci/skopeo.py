@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.errors import HostProblem, InvalidInput
+from paas.errors import HostProblem, InvalidInput, PaasError
 from paas.host.patience import stream_patiently
 from paas.host.run import LastLines
 from paas.oci.compression import MORE_ROOM
@@ -26,6 +26,7 @@ Lines = Callable[[str], None]
 _LOGGED = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"')
 #: What skopeo says -> what to do about it. The first that fits counts.
 _REMEDIES = (
+    (r"invalid username/password", "check the user and the password"),
     (r"unauthorized|authentication required|denied|403", "log in: paas registry:login --global {domain} <user> --password-stdin"),
     (r"no image found in .* for architecture", "it is not made for this kind of machine; ask for another tag"),
     (r"manifest unknown|name unknown|not found|404", "check the name and the tag"),
@@ -33,6 +34,7 @@ _REMEDIES = (
     (r"server gave HTTP response to HTTPS", "if it is meant to be open, say so in {file}: insecure = true"),
     (r"too many requests|429", "wait, log in, or use a mirror: see docs/images.md"),
 )
+_ARCHIVE_REMEDY = "it is damaged, or no image: write it again, e.g. with: docker save"
 _DEFAULT_REMEDY = "check the name, and that the registry answers from here"
 
 
@@ -100,7 +102,7 @@ def copy_image(
             limit = registries.limits.max_bytes >> 20
             raise InvalidInput(f"{failure}: it is larger than {limit} MiB", remedy=MORE_ROOM)
 
-    said = LastLines(on_line)
+    said = LastLines(lambda line: None if _LOGGED.search(line) else on_line(line))  # what went wrong is told in the error
     try:
         status = stream_patiently(
             [*argv, source, target], said, stall_s=registries.stall_s, timeout_s=registries.timeout_s,
@@ -110,24 +112,34 @@ def copy_image(
         remedy = exc.remedy or "check that it answers, or allow it more: registry-stall-s, registry-timeout-s in paas.toml"
         raise HostProblem(f"{failure}: {exc.message}", output=said.lines, remedy=remedy) from exc
     if status:
-        raise explained(failure, said.lines, registries, domain)
+        is_archive = not domain and target.startswith("dir:")
+        raise explained(failure, said.lines, registries, domain, is_archive=is_archive)
 
 
-def explained(failure: str, lines: Sequence[str], registries: Registries, domain: str) -> HostProblem:
-    """Return the error for what skopeo said last. Pure."""
+def explained(
+    failure: str, lines: Sequence[str], registries: Registries, domain: str, *, is_archive: bool = False
+) -> PaasError:  # fmt: skip
+    """Return the error for what skopeo said last; what `is_archive` may be at fault itself. Pure."""
     text = "\n".join(lines)
+    lines = [_words(line) for line in lines if _LOGGED.search(line)] or lines
     if "no space left on device" in text:
         return HostProblem(f"{failure}: the disk is full", output=lines, remedy="free some space, e.g. with: paas image:prune")
+    if is_archive:
+        return InvalidInput(f"{failure}: {lines[-1] if lines else 'skopeo failed'}", remedy=_ARCHIVE_REMEDY)
     found = next((remedy for pattern, remedy in _REMEDIES if domain and re.search(pattern, text)), _DEFAULT_REMEDY)
     remedy = found.format(domain=domain, certs=registries.certs, file=registries.conf)
     return HostProblem(failure, output=lines, remedy=remedy)
 
 
 def reason_of(problem: HostProblem) -> str:
-    """Return skopeo's last message without its log format, or what else went wrong. Pure."""
-    last = problem.output[-1] if problem.output else problem.message
-    match = _LOGGED.search(last)
-    return match[1].replace('\\"', '"') if match else last
+    """Return skopeo's last message, or what else went wrong. Pure."""
+    return _words(problem.output[-1] if problem.output else problem.message)
+
+
+def _words(line: str) -> str:
+    """Return what a line says without skopeo's log format."""
+    match = _LOGGED.search(line)
+    return match[1].replace('\\"', '"') if match else line
 
 
 def _no_check() -> None:

@@ -283,6 +283,23 @@ def test_a_docker_archive_that_is_none_is_refused(shape: str, store: ImageStore,
     assert store.images() == ()
 
 
+def test_an_archive_whose_configuration_is_none_is_at_fault_itself(store: ImageStore, tmp_path: Path) -> None:
+    parts = {"manifest.json": b'[{"Config": "c.json", "RepoTags": ["a:1"], "Layers": []}]', "c.json": b'{"config": {"User": 5}}'}
+    with tarfile.open(tmp_path / "image.tar", "w") as tar:
+        for name, content in parts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(InvalidInput, match=r"Could not load .*User") as caught:
+        load_images(store, tmp_path / "image.tar")
+    assert "level=" not in caught.value.message and store.images() == ()
+
+
+def test_a_directory_is_no_tar_to_import(store: ImageStore, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no regular file"):
+        import_rootfs_tar(store, tmp_path)
+
+
 # -- a full disk, and kill -9
 
 
