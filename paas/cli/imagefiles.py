@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from paas.context import Context
-from paas.errors import InvalidInput
+from paas.errors import InvalidInput, NotFound
 from paas.model.env import parse_assignments
 from paas.oci.archives import ArchiveFormat, load_images, put_in_place, save_image
 from paas.oci.flatten import write_rootfs
@@ -147,6 +147,10 @@ def _output_file(name: str, work: Path, remedy: str) -> Iterator[Path]:
     """Give a file to write, which becomes the one called `name`, or goes to standard output, when all is written."""
     if name == _STREAM and sys.stdout.isatty():
         raise InvalidInput("An archive is not written to a terminal", remedy=remedy)
+    if name != _STREAM and Path(name).is_dir():
+        raise InvalidInput(f"{name} is a directory", remedy=remedy)
+    if name != _STREAM and not Path(name).parent.is_dir():
+        raise NotFound(f"There is no directory {Path(name).parent}", remedy=f"make it: mkdir -p {Path(name).parent}")
     with _scratch_file(work) as file:
         yield file
         if name != _STREAM:

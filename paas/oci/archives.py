@@ -112,6 +112,8 @@ def _images_of(archive: Path, scratch: Path, limits: UnpackLimits) -> tuple[_Arc
         raise InvalidInput(f"{archive} has a colon in its name, which skopeo cannot read", remedy="rename the file")
     if not archive.exists():
         raise NotFound(f"There is no file {archive}")
+    if not archive.is_file():
+        raise InvalidInput(f"{archive} is no regular file", remedy="give an archive; what comes through a pipe is called -")
     try:
         documents = _take_layout(archive, scratch / "layout", limits)
         found: tuple[_Archived, ...] = ()

@@ -138,6 +138,15 @@ def test_a_saved_archive_is_loaded_again(cli: Cli, image: Image, tmp_path: Path)
     assert cli.store.image("shop:v1").config == image.config
 
 
+@pytest.mark.parametrize("command", ["image:save", "image:export"])
+@pytest.mark.parametrize(("target", "code", "said"), [("none/a", 20, "There is no directory"), ("images", 1, "is a directory")])
+def test_where_no_file_can_be_written_is_said_before_the_work(
+    cli: Cli, image: Image, tmp_path: Path, command: str, target: str, code: int, said: str
+) -> None:
+    assert cli.fail(command, "shop:v1", str(tmp_path / target)) == code
+    assert said in cli.err.getvalue() and "Copying" not in cli.out.getvalue()
+
+
 def test_prune_with_the_cache_leaves_only_what_images_need(cli: Cli, image: Image) -> None:
     with cli.store.new_layer() as layer:
         layer.commit("a step")
