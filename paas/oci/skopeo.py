@@ -32,6 +32,8 @@ _REMEDIES = (
     (r"manifest unknown|name unknown|not found|404", "check the name and the tag"),
     (r"x509|certificate", "put the certificate of its CA into {certs}/{domain}/ca.crt"),
     (r"server gave HTTP response to HTTPS", "if it is meant to be open, say so in {file}: insecure = true"),
+    (r"[Dd]igest did not match|does not match", "the registry sent something else than it promised: tell who runs it"),
+    (r"unexpected EOF|connection reset", "the connection was cut: try again"),
     (r"too many requests|429", "wait, log in, or use a mirror: see docs/images.md"),
 )
 _ARCHIVE_REMEDY = "it is damaged, or no image: write it again, e.g. with: docker save"

@@ -21,6 +21,8 @@ def logged(message: str) -> str:
         ("logging in: invalid username/password", "check the user and the password"),
         ("reading manifest v1 in reg.example/app: manifest unknown", "check the name and the tag"),
         ("x509: certificate signed by unknown authority", "certs.d/reg.example:5000/ca.crt"),
+        ("happened during read: Digest did not match, expected sha256:c0ca, got sha256:15c8", "something else than it promised"),
+        ("happened during read: unexpected EOF", "try again"),
         ("dial tcp: connection refused", "that the registry answers"),
     ],
 )
