@@ -112,8 +112,13 @@ class Engine(Protocol):
     def start(self, container: str) -> Container:
         """Start it in the background under conmon. Returns it running, with pid and address."""
 
-    def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
-        """Create, start attached to `stdio` (default: the caller's own), wait, remove; return the exit code."""
+    def run(
+        self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0, passes_signals: bool = False
+    ) -> int:
+        """Create, start attached to `stdio` (default: the caller's own), wait, remove; return the exit code.
+
+        SIGINT and SIGTERM of the caller end it; with `passes_signals` its init gets them and decides.
+        """
 
     def run_and_commit(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> CommittedRun:
         """Like `run`; if it exits 0, make an image of what it leaves, with the config of the image it ran on."""
@@ -188,7 +193,10 @@ class Engine(Protocol):
         timeout it is killed, and the code None."""
 
     def start_attached(self, container: str, *, stdio: Stdio | None = None) -> int:
-        """Start it and join its streams from the first byte until it stops; return its exit code."""
+        """Start it and join its streams from the first byte until it stops; return its exit code.
+
+        Its init gets SIGINT and SIGTERM of the caller. Raises BrokenPipeError, and leaves it running, when nobody reads any more.
+        """
 
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Join its streams until it stops; return its exit code."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,28 @@ def test_exit_codes_are_a_shells(clean: Instance, words: tuple[str, ...], code: 
         said = clean.paas("container:run", "--rm", "--no-init", IMAGE, *words).expect(code)
         assert f"'{words[0]}' can not be run in the container" in said.stderr and "conmon" not in said.stderr
     assert clean.paas("container:exec", "-w", "/no/such", "box", "true").expect(126).stdout == ""
+
+
+@pytest.mark.parametrize("kept", ["--rm", "--name=kept"])
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "int"), (signal.SIGTERM, "term")])
+def test_a_signal_to_run_is_one_to_the_container(clean: Instance, kept: str, number: int, said: str) -> None:
+    script = "trap 'echo int; exit 4' INT; trap 'echo term; exit 4' TERM; echo up; while :; do sleep 0.05; done"
+    words = [PAAS, "container:run", kept, IMAGE, "sh", "-c", script]
+    with subprocess.Popen(words, env={**os.environ, **clean.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"up\n"
+        running.send_signal(number)
+        assert running.communicate(timeout=30)[0].decode() == f"{said}\n"
+    assert running.returncode == 4
+    assert clean.paas("container:ps", "-q").stdout == ""
+
+
+def test_a_container_whose_output_nobody_reads_any_more_is_left(clean: Instance) -> None:
+    words = [PAAS, "container:run", "--name", "loud", IMAGE, "yes"]
+    with subprocess.Popen(words, env={**os.environ, **clean.env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"y\n"
+        running.stdout.close()
+        assert running.wait(timeout=30) == 0
+    assert inspect(clean, "loud")["status"] == "running"
 
 
 def test_a_variable_without_a_value_has_the_callers(clean: Instance) -> None:

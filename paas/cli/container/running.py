@@ -38,7 +38,7 @@ def run(ctx: Context, /, detach: bool, is_removed: bool, **options: Any) -> int:
         raise _no_terminal()
     stdio = _stdio(is_interactive=spec.keeps_stdin or spec.has_terminal)
     if is_removed and not detach:
-        return ctx.engine.run(spec, stdio)
+        return ctx.engine.run(spec, stdio, passes_signals=True)
     container = ctx.engine.create(replace(spec, is_removed_at_end=is_removed))
     if not detach:
         return ctx.engine.start_attached(container.id, stdio=stdio)

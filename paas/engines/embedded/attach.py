@@ -57,7 +57,7 @@ def join_streams(connection: socket.socket, home: Path, stdio: Stdio, *, has_ter
         return packet[1:]
 
     if not has_terminal:
-        relay(stdin, stdio.stdout, connection.fileno(), send, show)
+        relay(stdin, stdio.stdout, connection.fileno(), send, show, ends_unread=True)
         return
     with raw_mode(stdio.stdin), followed_size(stdio.stdin, lambda size: resize(home, size)):
         relay(stdin, stdio.stdout, connection.fileno(), send, show)

@@ -6,7 +6,6 @@ import contextlib
 import signal as signals
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 from paas.engines import BuildStep, CommittedRun, InnerProcess, LogLine, Stdio, StepResult, Usage
 from paas.engines.embedded import cgroups, changing, checking, committing, copying, repair
@@ -16,7 +15,7 @@ from paas.engines.embedded.foreground import run_and_commit, run_build_step, run
 from paas.engines.embedded.ground import Ground
 from paas.engines.embedded.logs import follow_log, keep_replaced, read_log
 from paas.engines.embedded.lookup import find, find_running, list_containers, not_running
-from paas.engines.embedded.making import finish, locked, make, making, release_claims
+from paas.engines.embedded.making import finish, locked, make, making, release_claims, with_command
 from paas.engines.embedded.record import Record, mark_stopped, read_record
 from paas.engines.embedded.running import (
     container_of,
@@ -28,9 +27,10 @@ from paas.engines.embedded.running import (
     take_away,
     wait_for_exit,
 )  # fmt: skip
+from paas.engines.embedded.signals import passed_on
 from paas.engines.embedded.usage import read_processes_of, read_usage
 from paas.engines.embedded.volumes import create_volume, remove_volume, volume_names
-from paas.errors import Conflict, InvalidInput, NotFound
+from paas.errors import Conflict, NotFound
 from paas.model.container import Container, ContainerSpec, ContainerStatus, Limits, Tenant
 from paas.network import bridge
 from paas.oci.registry import push_image
@@ -48,13 +48,11 @@ class EmbeddedEngine:
     def create(self, spec: ContainerSpec) -> Container:
         """Make a container without starting it."""
         image = self._ground.images.image(spec.image)
-        argv = spec.argv or (*image.config.entrypoint, *image.config.cmd)
-        if not argv:
-            raise InvalidInput(f"The image {spec.image} names no command", remedy="give one")
+        spec = with_command(spec, image.config)
         with making(self._ground) as home:
             record: Record | None = None
             try:
-                record = make(self._ground, home, replace(spec, argv=argv), image.layers, image.config, image.id)
+                record = make(self._ground, home, spec, image.layers, image.config, image.id)
                 return container_of(self._ground, finish(home, record))
             except BaseException:
                 if record is not None:
@@ -69,11 +67,11 @@ class EmbeddedEngine:
                 launch(self._ground, record)
             return container_of(self._ground, record)
 
-    def run(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> int:
+    def run(
+        self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0, passes_signals: bool = False
+    ) -> int:
         """Create, start attached, wait, remove; return the exit code."""
-        image = self._ground.images.image(spec.image)
-        argv = spec.argv or (*image.config.entrypoint, *image.config.cmd)
-        return run_foreground(self._ground, replace(spec, argv=argv), stdio or Stdio(), timeout_s)
+        return run_foreground(self._ground, spec, stdio or Stdio(), timeout_s, passes_signals=passes_signals)
 
     def run_and_commit(self, spec: ContainerSpec, stdio: Stdio | None = None, *, timeout_s: float = 0) -> CommittedRun:
         """Like `run`; if it exits 0, make an image of what it leaves."""
@@ -210,7 +208,8 @@ class EmbeddedEngine:
                 if container_of(self._ground, record).is_running:
                     raise Conflict(f"Container {record.id} is running", remedy=f"paas container:logs -f {record.id}")
                 connection = launch_attached(self._ground, record, stack, stdio)
-            return stream_until_exit(self._ground, record, connection, stdio)
+            with passed_on(self._ground.home(record.id)):
+                return stream_until_exit(self._ground, record, connection, stdio)
 
     def attach(self, container: str, *, stdio: Stdio | None = None) -> int:
         """Join its streams until it stops; return its exit code."""

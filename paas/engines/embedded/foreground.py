@@ -15,7 +15,7 @@ from types import FrameType
 
 from paas.engines import BuildStep, CommittedRun, Stdio, StepResult
 from paas.engines.embedded.ground import Ground
-from paas.engines.embedded.making import finish, make, making
+from paas.engines.embedded.making import finish, make, making, with_command
 from paas.engines.embedded.mountpoints import missing_mountpoints, remove_mountpoints
 from paas.engines.embedded.record import Record, read_processes
 from paas.engines.embedded.rootfs import unmount_rootfs
@@ -28,6 +28,7 @@ from paas.engines.embedded.running import (
     take_away,
     wait_for_exit,
 )  # fmt: skip
+from paas.engines.embedded.signals import passed_on
 from paas.engines.embedded.spec import FIXED_TARGETS
 from paas.engines.embedded.streams import passable
 from paas.engines.embedded.usage import has_hit_pids_limit
@@ -39,13 +40,16 @@ _STOP_WAIT_S = 10.0
 _MAX_LINE_BYTES = 64 * 1024
 
 
-def run_foreground(ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s: float) -> int:
+def run_foreground(
+    ground: Ground, spec: ContainerSpec, stdio: Stdio, timeout_s: float, *, passes_signals: bool = False
+) -> int:
     """Make, run attached, remove; return the exit code. Raises CommandFailed when the time is over."""
     image = ground.images.image(spec.image)
+    spec = with_command(spec, image.config)
     with making(ground) as home:
         record = finish(home, make(ground, home, spec, image.layers, image.config, image.id), is_ephemeral=True)
         try:
-            return _run(ground, record, stdio, timeout_s)
+            return _run(ground, record, stdio, timeout_s, passes_signals=passes_signals)
         finally:
             take_away(ground, record)
 
@@ -99,16 +103,21 @@ def run_build_step(
             take_away(ground, record)
 
 
-def _run(ground: Ground, record: Record, stdio: Stdio, timeout_s: float, stop: int = -1) -> int:
+def _run(
+    ground: Ground, record: Record, stdio: Stdio, timeout_s: float, stop: int = -1, *, passes_signals: bool = False
+) -> int:
     home = ground.home(record.id)
+    passing = passed_on(home) if passes_signals else contextlib.nullcontext()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_cancelled_by_signals())
         try:
             if record.has_terminal:
                 connection = launch_attached(ground, record, stack, stdio)
-                return stream_until_exit(ground, record, connection, stdio)
+                with passing:
+                    return stream_until_exit(ground, record, connection, stdio)
             launch(ground, record, stdio=stack.enter_context(passable(stdio)))
-            code = wait_for_exit(home, timeout_s or None, stop=stop)
+            with passing:
+                code = wait_for_exit(home, timeout_s or None, stop=stop)
         except (KeyboardInterrupt, Cancelled):
             if read_processes(home) is not None:
                 _end(home, record.stop_signal, min(record.stop_timeout_s, _STOP_WAIT_S))

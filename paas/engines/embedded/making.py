@@ -81,6 +81,14 @@ def discard(ground: Ground, home: Path) -> None:
     remove_tree(grave)
 
 
+def with_command(spec: ContainerSpec, config: ImageConfig) -> ContainerSpec:
+    """Return the container with the image's command if it has none of its own. Raises InvalidInput when there is none."""
+    argv = spec.argv or (*config.entrypoint, *config.cmd)
+    if not argv:
+        raise InvalidInput(f"The image {spec.image} names no command", remedy="give one")
+    return replace(spec, argv=argv)
+
+
 def make(ground: Ground, home: Path, spec: ContainerSpec, layers: Sequence[str], config: ImageConfig, image: str) -> Record:
     """Make the container of `spec` on these layers in `home`. Raises NotFound, Conflict, InvalidInput, HostProblem."""
     ground.tenancy.ensure(spec.tenant, with_network=spec.network is NetworkMode.TENANT)

@@ -74,10 +74,13 @@ def followed_size(descriptor: int, on_change: Callable[[WindowSize], None]) -> I
         signal.signal(signal.SIGWINCH, before)
 
 
-def relay(stdin: int, stdout: int, receive: int, send: Callable[[bytes], object], unwrap: Callable[[bytes], bytes]) -> None:
+def relay(
+    stdin: int, stdout: int, receive: int, send: Callable[[bytes], object], unwrap: Callable[[bytes], bytes],
+    *, ends_unread: bool = False,
+) -> None:
     """Copy keys to `send` and what comes from `receive` to stdout, until the other side ends.
 
-    A closed stdin ends the sending only; a closed stdout ends the showing only.
+    A closed stdin ends the sending only; a closed stdout the showing only, or with `ends_unread` all: BrokenPipeError.
     """
     watched = [receive, stdin] if stdin >= 0 else [receive]
     is_shown = True
@@ -89,6 +92,8 @@ def relay(stdin: int, stdout: int, receive: int, send: Callable[[bytes], object]
                 return
             if is_shown:
                 is_shown = write_all(stdout, unwrap(piece))
+            if ends_unread and not is_shown:
+                raise BrokenPipeError
         if stdin in ready:
             keys = _read(stdin)
             try:

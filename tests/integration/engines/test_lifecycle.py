@@ -16,6 +16,7 @@ from harness import wait_until
 from paas.engines import Stdio
 from paas.errors import CommandFailed, Conflict, HostProblem, InvalidInput, NotFound
 from paas.model.container import ContainerSpec, ContainerStatus, Extras, Limits, Mount, NetworkMode, Ulimit
+from paas.oci.manifest import ImageConfig
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +45,16 @@ def eventually(is_true: object, timeout_s: float = 10) -> None:
     while not is_true():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_container_without_any_command_is_refused(ground: EngineGround) -> None:
+    layers = ground.store.image("busybox").layers
+    spec = ContainerSpec(image=ground.store.create_image(ImageConfig(), list(layers)).id, argv=())
+    for verb in (ground.engine.create, ground.engine.run):
+        with pytest.raises(InvalidInput, match="names no command"):
+            verb(spec)
+    assert ground.engine.list() == ()
+
 
 
 def test_a_container_goes_from_created_over_running_to_stopped_and_starts_again(ground: EngineGround) -> None:
