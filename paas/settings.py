@@ -41,6 +41,7 @@ class Settings:
     network_prefix: str = _setting("paas", "how our bridges, veths and nft tables are named; at most 4 letters")
     uid_start: int = _setting(1_879_048_192, "first host uid for containers; 65,536 for each app")
     cgroup_parent: str = _setting("", "cgroup of all containers; empty means /paas, or the delegated unit's under systemd")
+    cgroup_favordynmods: bool = _setting(True, "mount cgroup v2 with favordynmods, so that starts and execs need not wait")
     stack: str = _setting("debian-12", "base image of buildpack builds")
     memory_mb: int = _setting(0, "default memory limit of an app container in MiB; 0 means none")
     pids: int = _setting(4096, "processes and threads one container may have")

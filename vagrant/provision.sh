@@ -327,9 +327,9 @@ stop_everything() {
     if has_systemd; then systemctl disable --now paas-containers.service 2>/dev/null || true; fi
 }
 
-# What the kernel still holds once every container is gone: bridges, nft tables, mounts, cgroups.
+# What the kernel still holds once every container is gone: bridges, nft tables, mounts and a mount option, cgroups.
 remove_from_kernel() {
-    local prefix name target
+    local prefix name target options
     prefix=$(setting network-prefix paas)
     for name in $(ip -o link show type bridge | sed -En "s/^[0-9]+: (${prefix}b[0-9]+):.*/\1/p"); do
         ip link delete "$name"
@@ -340,6 +340,9 @@ remove_from_kernel() {
         for direction in -i -o; do
             iptables -w -D "$chain" "$direction" "${prefix}b+" -j ACCEPT 2>/dev/null || true
         done
+    done
+    { findmnt -rno TARGET,OPTIONS -t cgroup2 || true; } | while read -r target options; do
+        [[ ,$options, != *,favordynmods,* ]] || mount -o "remount,${options/,favordynmods/}" cgroup2 "$target" || true
     done
     awk -v data="$DATA/" -v run="$RUN/" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/self/mounts |
         tac | while read -r target; do umount -l "$target"; done

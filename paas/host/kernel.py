@@ -1,7 +1,7 @@
 """System calls on mounts and processes that Python 3.11 has no function for. Not policy: callers decide what to mount where.
 
 The numbers of the new calls are the same on every architecture (include/uapi/asm-generic/unistd.h); glibc has wrappers only
-since 2.36. Source: mount_setattr(2), open_tree(2), move_mount(2), openat2(2).
+since 2.36. Source: mount_setattr(2), open_tree(2), move_mount(2), openat2(2), fspick(2), fsconfig(2).
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSCONFIG, _SYS_FSPICK, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 431, 433, 437, 442
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_SYMLINKS = 0x4, 0x10
+_FSPICK_CLOEXEC, _FSCONFIG_SET_FLAG, _FSCONFIG_CMD_RECONFIGURE = 1, 0, 7
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_IDMAP = 1, 0x0010_0000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _RESOLVE_IN_ROOT = 0x10
 _CLONE_FS, _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x200, 0x2_0000, 0x1000_0000, 0x4000_0000
+#: The inodes of the namespaces that the machine starts with. Source: enum init_ns_ino, include/uapi/linux/nsfs.h.
+_FIRST_NAMESPACES = {"cgroup": 0xEFFF_FFFB, "pid": 0xEFFF_FFFC}
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 
 
@@ -33,6 +36,24 @@ def mount(source: str, target: Path, kind: str, options: str = "") -> None:
         _LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(0), options.encode()),
         f"mount {kind} on {target}",
     )
+
+
+def reconfigure(mounted: Path, options: Sequence[str]) -> None:
+    """Give a mounted filesystem these options in place of its own; those of the mount, e.g. nosuid, stay. Raises OSError."""
+    context = _check(_LIBC.syscall(_SYS_FSPICK, _AT_FDCWD, os.fsencode(mounted), _FSPICK_CLOEXEC), f"open {mounted}")
+    try:
+        for option in options:
+            _check(
+                _LIBC.syscall(_SYS_FSCONFIG, context, _FSCONFIG_SET_FLAG, option.encode(), None, 0), f"{option} of {mounted}"
+            )
+        _check(_LIBC.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_RECONFIGURE, None, None, 0), f"options of {mounted}")
+    finally:
+        os.close(context)
+
+
+def is_outermost() -> bool:
+    """Say whether we are in no container: the kernel's first namespaces of processes and control groups are ours."""
+    return all(Path("/proc/self/ns", kind).stat().st_ino == inode for kind, inode in _FIRST_NAMESPACES.items())
 
 
 def bind(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,13 @@ ROOT = Path("/sys/fs/cgroup")
 #: Made by provisioning, `Delegate=yes`: containers are not in our own unit, so they survive its restart.
 DELEGATED = "/paas.slice/paas-containers.service"
 DEFAULT_PARENT = "/paas"
+#: The mount option with which a process moves at once. Without it the kernel (since 6.0) first waits for an RCU grace period,
+#: 10 ms and more, so that fork and exit may do without a memory barrier. Source: cgroup-v2.rst, Mounting.
+FAVOR_MOVES = "favordynmods"
+#: The mount options that the kernel knows.
+_FEATURES = Path("/sys/kernel/cgroup/features")
+#: Options of v1 mounts that are no controllers.
+_PLAIN_OPTIONS = ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", FAVOR_MOVES)
 #: There if systemd is PID 1, sd_booted(3).
 _SYSTEMD = Path("/run/systemd/system")
 #: The name of the threads of `expect_moves`.
@@ -29,10 +37,15 @@ _END_TIMEOUT_S, _END_PAUSE_S = 2.0, 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hierarchies:
-    """The mounted control group trees. `unified` is the v2 tree, `named` holds every v1 tree by controller."""
+    """The mounted control group trees. `unified` is the v2 tree, with its mount options; each v1 tree is there by controller."""
 
     unified: Path | None
+    options: tuple[str, ...] = ()
     controllers: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def favors_moves(self) -> bool:
+        return FAVOR_MOVES in self.options
 
     @property
     def is_pure_v2(self) -> bool:
@@ -46,17 +59,16 @@ class Hierarchies:
 
 def parse_hierarchies(mounts: str) -> Hierarchies:
     """Find the cgroup mounts in the text of /proc/mounts. Pure."""
-    unified, controllers = None, []
+    unified, unified_options, controllers = None, "", []
     for line in mounts.splitlines():
         _, target, kind, options, *_ = line.split(" ")
         if not target.startswith(str(ROOT)):
             continue  # e.g. the view of a container
-        if kind == "cgroup2":
-            unified = unified or Path(target)
+        if kind == "cgroup2" and unified is None:
+            unified, unified_options = Path(target), options
         elif kind == "cgroup":
-            names = [o for o in options.split(",") if o not in ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr")]
-            controllers += [(name, Path(target)) for name in names]
-    return Hierarchies(unified=unified, controllers=tuple(controllers))
+            controllers += [(name, Path(target)) for name in options.split(",") if name not in _PLAIN_OPTIONS]
+    return Hierarchies(unified=unified, options=tuple(unified_options.split(",")), controllers=tuple(controllers))
 
 
 def hierarchies() -> Hierarchies:
@@ -67,18 +79,36 @@ def hierarchies() -> Hierarchies:
     return found
 
 
-def prepare_host() -> tuple[str, ...]:
-    """Mount the v1 trees of controllers that a hybrid host left on v2; crun refuses to run otherwise. Say what was done."""
+def prepare_host(*, favors_moves: bool) -> tuple[str, ...]:
+    """Make the trees what containers need; say what was done. `favors_moves`: have processes move at once, if the kernel can."""
     found = hierarchies()
+    return (*_mount_controllers(found), *(_favor_moves(found) if favors_moves else ()))
+
+
+def _mount_controllers(found: Hierarchies) -> Iterator[str]:
+    """Mount the v1 trees of controllers that a hybrid host left on v2; crun refuses to run otherwise."""
     if found.unified is None or found.is_pure_v2:
-        return ()
-    done = []
+        return
     for controller in (found.unified / "cgroup.controllers").read_text().split():
         target = ROOT / controller
         target.mkdir(exist_ok=True)
         kernel.mount("cgroup", target, "cgroup", controller)
-        done.append(f"mounted the v1 hierarchy of {controller} on {target}")
-    return tuple(done)
+        yield f"mounted the v1 hierarchy of {controller} on {target}"
+
+
+def _favor_moves(found: Hierarchies) -> Iterator[str]:
+    """Switch the option on, which holds for all trees; never from inside a container, whose host decides for itself."""
+    if found.unified is None or found.favors_moves or not kernel.is_outermost():
+        return
+    with contextlib.suppress(OSError):  # an older kernel, or none that lets us: then moves take longer
+        known = _FEATURES.read_text().split()
+        kernel.reconfigure(found.unified, favoring_options(found.options, known))
+        yield f"switched on {FAVOR_MOVES} of {found.unified}"
+
+
+def favoring_options(mounted: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return what the v2 tree is to be mounted with: what it is mounted with, of the options that the kernel knows, and ours."""
+    return (*(option for option in mounted if option in known), FAVOR_MOVES)
 
 
 def parent_for(setting: str, found: Hierarchies) -> str:
@@ -117,10 +147,10 @@ def join_monitors(found: Hierarchies, parent: str, pid: int) -> None:
 def expect_moves(found: Hierarchies) -> None:
     """Have the kernel ready, beside our own work, for the move of a process that is to come: a tool's, soon after this.
 
-    The first move in a while waits for an RCU grace period, 10 ms and more; one that follows soon does not. So a thread makes one
-    that changes nothing. Source: cgroup_attach_lock in kernel/cgroup/cgroup.c, kernel/rcu/sync.c.
+    Where moves are not favoured the first one in a while waits; one that follows soon does not. So a thread makes one that
+    changes nothing. Source: cgroup_attach_lock in kernel/cgroup/cgroup.c, kernel/rcu/sync.c.
     """
-    if found.unified is not None:
+    if found.unified is not None and not found.favors_moves:
         threading.Thread(target=_stay, args=(found.unified,), name=MOVES_THREAD, daemon=True).start()
 
 

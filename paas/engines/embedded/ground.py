@@ -64,8 +64,12 @@ class Ground:
 
     @cached_property
     def hierarchies(self) -> cgroups.Hierarchies:
-        cgroups.prepare_host()
+        self.prepare_cgroups()
         return cgroups.hierarchies()
+
+    def prepare_cgroups(self) -> tuple[str, ...]:
+        """Make the control group trees what containers need; say what was done."""
+        return cgroups.prepare_host(favors_moves=self.settings.cgroup_favordynmods)
 
     @cached_property
     def cgroup_parent(self) -> str:

@@ -37,7 +37,7 @@ class Orphan:
 
 def repair(ground: Ground) -> tuple[str, ...]:
     """Remove orphans, bring back what running containers need; say what was done."""
-    done = [*cgroups.prepare_host()]
+    done = [*ground.prepare_cgroups()]
     if reclaim_null_device():
         done.append("took /dev/null back from a container")
     for orphan in find_orphans(ground):

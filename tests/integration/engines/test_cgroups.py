@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from paas.engines.embedded.cgroups import MOVES_THREAD, Hierarchies, children, end, expect_moves, hierarchies, members, own_cgroup
+from paas.engines.embedded import cgroups
+from paas.engines.embedded.cgroups import (
+    MOVES_THREAD,
+    Hierarchies,
+    children,
+    end,
+    expect_moves,
+    hierarchies,
+    members,
+    own_cgroup,
+    prepare_host,
+)  # fmt: skip
+from paas.host import kernel
 
 pytestmark = pytest.mark.integration
 
@@ -65,9 +78,52 @@ def test_the_kernel_is_made_ready_by_a_move_to_where_we_are(tmp_path: Path) -> N
 
 def test_nothing_has_moved_by_it() -> None:
     before = Path("/proc/self/cgroup").read_text()
-    expect_moves(hierarchies())
+    expect_moves(Hierarchies(unified=hierarchies().unified))
     _wait_for_moves()
     assert Path("/proc/self/cgroup").read_text() == before
+
+
+def _mounts() -> list[str]:
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if " cgroup" in line]
+
+
+def test_processes_move_at_once_where_the_kernel_can_and_nothing_else_changes() -> None:
+    if "favordynmods" not in Path("/sys/kernel/cgroup/features").read_text().split():
+        pytest.skip("this kernel has no favordynmods")
+    before = _mounts()
+    done = prepare_host(favors_moves=True)
+    assert len(done) == int(not any("favordynmods" in line for line in before))
+    assert [line.replace(",favordynmods", "") for line in _mounts()] == [line.replace(",favordynmods", "") for line in before]
+    assert hierarchies().favors_moves
+    assert prepare_host(favors_moves=True) == ()
+    expect_moves(hierarchies())
+    assert [thread for thread in threading.enumerate() if thread.name == MOVES_THREAD] == []
+
+
+def test_mounts_stay_as_they_are_where_it_is_not_wanted_or_not_ours_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Hierarchies(unified=hierarchies().unified, options=("rw", "relatime"))  # as if it were off
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: plain)
+    monkeypatch.setattr(kernel, "reconfigure", lambda *_: pytest.fail("a mount was changed"))
+    assert prepare_host(favors_moves=False) == ()
+    monkeypatch.setattr(kernel, "is_outermost", lambda: False)
+    assert prepare_host(favors_moves=True) == ()
+
+
+def test_a_kernel_that_refuses_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Hierarchies(unified=hierarchies().unified, options=("rw", "relatime"))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "not here")
+
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: plain)
+    monkeypatch.setattr(kernel, "reconfigure", refuse)
+    assert prepare_host(favors_moves=True) == ()
+
+
+def test_a_process_knows_whether_it_is_in_a_container() -> None:
+    script = "from paas.host import kernel; print(kernel.is_outermost())"
+    inside = subprocess.run(["unshare", "--cgroup", sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (kernel.is_outermost(), inside.stdout) == (True, "False\n")
 
 
 def test_a_machine_that_does_not_let_us_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paas.engines.embedded.attendants import container_in, program_in
-from paas.engines.embedded.cgroups import Hierarchies, own_cgroup, parent_for, parse_hierarchies
+from paas.engines.embedded.cgroups import Hierarchies, favoring_options, own_cgroup, parent_for, parse_hierarchies
 from paas.engines.embedded.conmon import Watch, conmon_argv
 from paas.engines.embedded.crun import Crun, runtime_message, runtime_problem
 from paas.engines.embedded.publishing import check_ports
@@ -31,6 +31,21 @@ def test_cgroup_trees_are_found_on_pure_and_hybrid_hosts() -> None:
     assert pure.is_pure_v2 and pure.roots == (Path("/sys/fs/cgroup"),)
     assert not hybrid.is_pure_v2
     assert hybrid.roots == tuple(Path("/sys/fs/cgroup", n) for n in ("memory", "cpu,cpuacct", "systemd", "unified"))
+
+
+def test_it_is_known_whether_processes_move_at_once() -> None:
+    favored = parse_hierarchies(HYBRID.replace("rw,memory", "rw,memory,favordynmods"))
+    assert favored.controllers == parse_hierarchies(HYBRID).controllers
+    assert not favored.favors_moves  # the option of a v1 tree is no promise: it can not be changed
+    assert parse_hierarchies(PURE.replace("relatime", "relatime,nsdelegate,favordynmods")).favors_moves
+    assert not parse_hierarchies(PURE).favors_moves
+
+
+def test_switching_it_on_keeps_what_the_kernel_knows_of_the_options() -> None:
+    mounted = ("rw", "nosuid", "relatime", "nsdelegate", "memory_recursiveprot")
+    known = ("nsdelegate", "favordynmods", "memory_localevents", "memory_recursiveprot")
+    assert favoring_options(mounted, known) == ("nsdelegate", "memory_recursiveprot", "favordynmods")
+    assert favoring_options((), known) == ("favordynmods",)
 
 
 def test_the_parent_is_the_setting_else_the_delegated_unit_else_our_own(tmp_path: Path) -> None:
