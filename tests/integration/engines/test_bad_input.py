@@ -15,6 +15,7 @@ import pytest
 from engine_ground import EngineGround, engine_ground
 from harness import loop_disk, wait_until
 from integration.engines.traces import at_rest, cycle, settled
+from paas.engines.embedded.attendants import program_in
 from paas.errors import HostProblem, PaasError
 from paas.model.container import Container, ContainerSpec, Limits
 
@@ -110,12 +111,12 @@ def test_conmon_or_crun_may_be_killed_at_any_moment(ground: EngineGround, name: 
 
 
 def _kill_one(ground: EngineGround, name: str, delay_s: float, stop: threading.Event) -> None:
-    """Kill the first process of this name that works for the ground, some time after it was seen."""
+    """Kill the first process of this program that works for the ground, some time after it was seen."""
     while not stop.is_set():
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                is_ours = process.name.isdecimal() and str(ground.paths.run) in (process / "cmdline").read_text()
-                if is_ours and (process / "comm").read_text().strip() == name:
+                words = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdecimal() else [b""]
+                if program_in(words) == name and str(ground.paths.run).encode() in b" ".join(words):
                     stop.wait(delay_s)
                     os.kill(int(process.name), signal.SIGKILL)
                     return
