@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from paas.errors import UsageError
 
+#: Topics whose commands know no app: `-a` behind the name is always an option of theirs, as in `container:cp -a`.
+_WITHOUT_APP = ("container:",)
 _ALIASES = {"--help": "help", "-h": "help", "--version": "version", "-v": "version"}
 
 
@@ -46,7 +48,7 @@ def parse_words(argv: Sequence[str]) -> Words:
             case _:
                 name = _ALIASES.get(word, word)
                 rest = tuple(words)
-                named, rest = _leading_app(rest)
+                named, rest = ([], rest) if name.startswith(_WITHOUT_APP) else _leading_app(rest)
                 return Words(argv=(name, *inserted, *(named or app), *rest), is_quiet=quiet, is_traced=trace)
     return Words(argv=("help",), is_quiet=quiet, is_traced=trace)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from paas.cli.container.copying import copy
-from paas.cli.container.life import commit, kill, remove, rename, restart, start, stop, update, wait
+from paas.cli.container.life import commit, kill, remove, rename, restart, stop, update, wait
 from paas.cli.container.logs import logs
-from paas.cli.container.running import attach, create, execute, run
+from paas.cli.container.running import attach, create, execute, run, start
 from paas.cli.container.showing import inspect, port, ps, stats, top
 from paas.cli.container.volumes import create_volume, list_volumes, remove_volume
 

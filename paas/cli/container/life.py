@@ -1,4 +1,4 @@
-"""`container:start|stop|restart|kill|rm|wait|rename|update|commit`: what happens to a container that is there."""
+"""`container:stop|restart|kill|rm|wait|rename|update|commit`: what happens to a container that is there."""
 
 from __future__ import annotations
 
@@ -18,30 +18,22 @@ from paas.model.restart import parse_restart_policy
 PARALLEL = 8
 
 
-@click.command("container:start")
-@click.argument("containers", nargs=-1, required=True)
-@click.pass_obj
-def start(ctx: Context, containers: Sequence[str]) -> None:
-    """Start containers again."""
-    _for_each(ctx, containers, ctx.engine.start)
-
-
 @click.command("container:stop")
-@click.option("-t", "--time", "timeout_s", type=float, default=None, help="seconds before SIGKILL")
+@click.option("-t", "--time", "--timeout", "timeout_s", type=float, default=None, help="seconds before SIGKILL")
 @click.argument("containers", nargs=-1, required=True)
 @click.pass_obj
 def stop(ctx: Context, timeout_s: float | None, containers: Sequence[str]) -> None:
     """Stop containers."""
-    _for_each(ctx, containers, lambda container: ctx.engine.stop(container, timeout_s=timeout_s))
+    for_each(ctx, containers, lambda container: ctx.engine.stop(container, timeout_s=timeout_s))
 
 
 @click.command("container:restart")
-@click.option("-t", "--time", "timeout_s", type=float, default=None, help="seconds before SIGKILL")
+@click.option("-t", "--time", "--timeout", "timeout_s", type=float, default=None, help="seconds before SIGKILL")
 @click.argument("containers", nargs=-1, required=True)
 @click.pass_obj
 def restart(ctx: Context, timeout_s: float | None, containers: Sequence[str]) -> None:
     """Stop containers and start them with the address and ports they had."""
-    _for_each(ctx, containers, lambda container: ctx.engine.restart(container, timeout_s=timeout_s))
+    for_each(ctx, containers, lambda container: ctx.engine.restart(container, timeout_s=timeout_s))
 
 
 @click.command("container:kill")
@@ -51,16 +43,17 @@ def restart(ctx: Context, timeout_s: float | None, containers: Sequence[str]) ->
 def kill(ctx: Context, name: str, containers: Sequence[str]) -> None:
     """Send a signal to containers."""
     number = signal_number(name)
-    _for_each(ctx, containers, lambda container: ctx.engine.kill(container, number))
+    for_each(ctx, containers, lambda container: ctx.engine.kill(container, number))
 
 
 @click.command("container:rm")
 @click.option("-f", "--force", is_flag=True, help="kill those that run")
+@click.option("-v", "--volumes", is_flag=True, expose_value=False, help="their anonymous volumes, which go with them anyway")
 @click.argument("containers", nargs=-1, required=True)
 @click.pass_obj
 def remove(ctx: Context, force: bool, containers: Sequence[str]) -> None:
     """Remove containers with their anonymous volumes."""
-    _for_each(ctx, containers, lambda container: ctx.engine.remove(container, is_forced=force))
+    for_each(ctx, containers, lambda container: ctx.engine.remove(container, is_forced=force))
 
 
 @click.command("container:wait")
@@ -127,7 +120,7 @@ def commit(ctx: Context, container: str, reference: str) -> None:
     ctx.output.plain(ctx.engine.commit(container, reference=reference))
 
 
-def _for_each(ctx: Context, containers: Sequence[str], work: Callable[[str], object]) -> None:
+def for_each(ctx: Context, containers: Sequence[str], work: Callable[[str], object]) -> None:
     """Do it to all, several at once, and name those that are done; raises what went wrong when all have been tried."""
     if len(containers) == 1:
         work(containers[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -104,9 +104,20 @@ def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command all these options and the arguments IMAGE and ARGV."""
     for option in reversed(_OPTIONS):
         command = option(command)
-    for flag, (why, remedy) in _REFUSED.items():
-        command = _refused(flag, why, remedy)(command)
-    return command
+    return refused_options(_REFUSED, flags=_REFUSED_FLAGS)(command)
+
+
+def refused_options(
+    reasons: Mapping[str, tuple[str, str]], *, flags: Collection[str]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command options that are refused, each with its reason and a remedy; those in `flags` take no value."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for flag, (why, remedy) in reasons.items():
+            command = _refused(flag, why, remedy, is_flag=flag in flags)(command)
+        return command
+
+    return decorate
 
 
 class DockerCommand(click.Command):
@@ -141,10 +152,9 @@ def _switches(options: Sequence[click.Option], *, is_on: bool) -> Iterator[str]:
             yield option.secondary_opts[0]
 
 
-def _refused(flag: str, why: str, remedy: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _refused(flag: str, why: str, remedy: str, *, is_flag: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def refuse(_ctx: click.Context, _option: click.Parameter, value: object) -> None:
         if value:
             raise InvalidInput(f"{flag} is not possible: {why}", remedy=remedy)
 
-    is_flag = flag in _REFUSED_FLAGS
     return click.option(flag, is_flag=is_flag, multiple=not is_flag, hidden=True, expose_value=False, callback=refuse)

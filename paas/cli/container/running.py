@@ -1,4 +1,4 @@
-"""`container:run|create|exec|attach`: Docker's flags -> a ContainerSpec, and a container on our own streams."""
+"""`container:run|create|start|exec|attach`: Docker's flags -> a ContainerSpec, and a container on our own streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import click
 from paas.cli.buildwords import caller_environment
 from paas.cli.container.asked import spec_for
 from paas.cli.container.flags import parse_environment
-from paas.cli.container.options import DOCKERLIKE, DockerCommand, container_options
+from paas.cli.container.life import for_each
+from paas.cli.container.options import DOCKERLIKE, DockerCommand, container_options, refused_options
 from paas.context import Context
 from paas.engines import Stdio
 from paas.errors import InvalidInput, NotFound, PaasError
@@ -21,6 +22,12 @@ from paas.model.restart import NEVER, parse_restart_policy
 from paas.oci.registry import pull_image
 from paas.oci.skopeo import Registries
 from paas.oci.store import ImageStore
+
+_REFUSED = {
+    "-d": ("the command would write to nobody", "let a shell do it: container:exec BOX sh -c 'COMMAND >/dev/null 2>&1 &'"),
+    "--detach": ("the command would write to nobody", "let a shell do it: container:exec BOX sh -c 'COMMAND >/dev/null 2>&1 &'"),
+    "--privileged": ("no container gets the rights of the machine's root", "leave it out; -u 0 is the container's root"),
+}
 
 
 @click.command("container:run", cls=DockerCommand, context_settings=DOCKERLIKE)
@@ -61,6 +68,21 @@ def create(ctx: Context, /, **options: Any) -> None:
     ctx.output.plain(ctx.engine.create(spec_for(ctx, options)).id)
 
 
+@click.command("container:start")
+@click.option("-a", "--attach", "is_attached", is_flag=True, help="show what it writes until it stops; its exit code is ours")
+@click.option("-i", "--interactive", is_flag=True, help="pass stdin on as well")
+@click.argument("containers", nargs=-1, required=True)
+@click.pass_obj
+def start(ctx: Context, is_attached: bool, interactive: bool, containers: Sequence[str]) -> int:
+    """Start containers again."""
+    if not is_attached and not interactive:
+        for_each(ctx, containers, ctx.engine.start)
+        return 0
+    if len(containers) > 1:
+        raise InvalidInput("Only one container can be attached to", remedy=f"paas container:start -a {containers[0]}")
+    return ctx.engine.start_attached(containers[0], stdio=_stdio(is_interactive=interactive))
+
+
 def _fetch(ctx: Context, image: str, pull: str) -> None:
     """Get the image from its registry, if `--pull` says so. Raises HostProblem, InvalidInput."""
     if pull == "never":
@@ -80,6 +102,7 @@ def _fetch(ctx: Context, image: str, pull: str) -> None:
 @click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="set the variables in a file")
 @click.option("-w", "--workdir", default="", help="working directory")
 @click.option("-u", "--user", default="", help="name or uid, with :group")
+@refused_options(_REFUSED, flags=_REFUSED)
 @click.argument("container")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj

@@ -51,11 +51,19 @@ def inspect(ctx: Context, containers: Sequence[str]) -> None:
 
 @click.command("container:port")
 @click.argument("container")
+@click.argument("wanted", metavar="[PORT[/PROTOCOL]]", default="")
 @click.pass_obj
-def port(ctx: Context, container: str) -> None:
-    """List a container's published ports."""
-    for mapping in ctx.engine.inspect(container).ports:
-        ctx.output.plain(f"{mapping.container_port}/{mapping.protocol} -> {mapping.host_address}:{mapping.host_port}")
+def port(ctx: Context, container: str, wanted: str) -> None:
+    """List a container's published ports, or where one of them leads from."""
+    found = {f"{p.container_port}/{p.protocol}": f"{p.host_address}:{p.host_port}" for p in ctx.engine.inspect(container).ports}
+    if not wanted:
+        for inside, outside in found.items():
+            ctx.output.plain(f"{inside} -> {outside}")
+        return
+    chosen = found.get(wanted if "/" in wanted else f"{wanted}/tcp")
+    if chosen is None:
+        raise NotFound(f"Container {container} does not publish {wanted}", remedy=f"see: paas container:port {container}")
+    ctx.output.plain(chosen)
 
 
 @click.command("container:top")

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from paas.cli.container.flags import parse_environment, parse_moment, parse_publish, parse_span
 from paas.cli.container.life import changed_limits, remove
 from paas.cli.container.logs import logs
-from paas.cli.container.running import attach, create
-from paas.cli.container.showing import status_text
+from paas.cli.container.running import attach, create, execute, start
+from paas.cli.container.showing import port, status_text
 from paas.engines import LogLine
 from paas.errors import InvalidInput, NotFound
 from paas.model.container import (
@@ -329,6 +329,41 @@ def test_attaching_ends_with_the_containers_exit_code() -> None:
 
     done = CliRunner().invoke(attach, ["web"], obj=SimpleNamespace(engine=SimpleNamespace(attach=join)), standalone_mode=False)
     assert (joined, done.return_value) == (["web"], 7)
+
+
+@pytest.mark.parametrize("words", [("-a", "web"), ("-ai", "web"), ("-i", "web")])
+def test_starting_attached_ends_with_the_containers_exit_code(words: tuple[str, ...]) -> None:
+    engine = SimpleNamespace(start_attached=lambda container, *, stdio: len(container) + (stdio.stdin == 0))
+    done = CliRunner().invoke(start, list(words), obj=SimpleNamespace(engine=engine), standalone_mode=False)
+    assert done.return_value == (4 if "i" in words[0] else 3)
+
+
+def test_only_one_container_is_started_attached() -> None:
+    done = CliRunner().invoke(start, ["-a", "one", "two"], obj=SimpleNamespace(engine=None), standalone_mode=False)
+    assert isinstance(done.exception, InvalidInput)
+
+
+@pytest.mark.parametrize("flag", ["-d", "--detach", "--privileged"])
+def test_exec_says_why_it_does_not_take_a_flag(flag: str) -> None:
+    done = CliRunner().invoke(execute, [flag, "web", "ls", "-d"], obj=SimpleNamespace(engine=None), standalone_mode=False)
+    assert isinstance(done.exception, InvalidInput) and flag in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ((), ["80/tcp -> 0.0.0.0:81", "53/udp -> 1.2.3.4:54"]), (("80",), ["0.0.0.0:81"]), (("53/udp",), ["1.2.3.4:54"]),
+        (("53",), []),
+    ],
+)  # fmt: skip
+def test_ports_are_listed_or_one_is_looked_up(words: tuple[str, ...], shown: list[str]) -> None:
+    ports = (*parse_publish("81:80"), *parse_publish("1.2.3.4:54:53/udp"))
+    out = io.StringIO()
+    ctx = SimpleNamespace(
+        engine=SimpleNamespace(inspect=lambda _name: replace(CONTAINER, ports=ports)), output=Output(out, out)
+    )
+    done = CliRunner().invoke(port, ["web", *words], obj=ctx, standalone_mode=False)
+    assert out.getvalue().splitlines() == shown and isinstance(done.exception, NotFound) is (shown == [])
 
 
 def test_all_containers_are_tried_and_the_first_error_is_told_at_the_end() -> None:

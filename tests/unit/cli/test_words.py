@@ -18,6 +18,8 @@ from paas.errors import UsageError
         ("ps:scale -a shop web=2", Words(argv=("ps:scale", "shop", "web=2"))),
         ("ps:scale --app=shop web=2", Words(argv=("ps:scale", "shop", "web=2"))),
         ("container:ps -a", Words(argv=("container:ps", "-a"))),
+        ("container:cp -a box:/etc/motd .", Words(argv=("container:cp", "-a", "box:/etc/motd", "."))),
+        ("container:start -a box", Words(argv=("container:start", "-a", "box"))),
         ("container:ps -a --quiet", Words(argv=("container:ps", "-a", "--quiet"))),
         ("run shop ls -a --quiet", Words(argv=("run", "shop", "ls", "-a", "--quiet"))),
         ("apps:list --quiet", Words(argv=("apps:list", "--quiet"))),
