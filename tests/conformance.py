@@ -6,7 +6,7 @@
     files          expected: what the image has and its base has not, one line each (see `listing`); `-` marks what is gone
     config.json    expected: the image configuration's `config`, without what is empty
     error          expected instead of both: our message
-    docker         why Docker's answer is another one; absent when it is the same
+    docker         why Docker and BuildKit answer otherwise; `docker-engine`, `buildkit`: why only one of them does
 
 PAAS_WRITE_EXPECTED=1 makes the suite rewrite the answers.
 """
@@ -75,10 +75,10 @@ class Case:
     def expected(self) -> Answer:
         return Answer(files=self._read("files"), config=self._read("config.json"), error=self._read("error"))
 
-    @property
-    def difference(self) -> str:
-        """Return why Docker answers something else."""
-        return " ".join(self._read("docker").split())
+    def difference(self, engine: str) -> str:
+        """Return why an engine answers something else; '' when it should not."""
+        own = {"Docker": "docker-engine", "BuildKit": "buildkit"}[engine]
+        return " ".join(f"{self._read('docker')} {self._read(own)}".split())
 
     @property
     def target(self) -> str:

@@ -1,9 +1,13 @@
-"""Compare: every case of tests/data/builds, and every faulty Dockerfile of tests/data/dockerfiles, here and with Docker.
+"""Compare: every case of tests/data/builds, every faulty Dockerfile of tests/data/dockerfiles, with Docker and BuildKit.
 
-Run: tests/run.sh once (it makes the environment), start a Docker engine of your own, then
+What is compared with is what the cases expect: the suite shows that it is so here.
+
+Run: tests/run.sh once (it makes the environment), start engines of your own (conformance_buildkit.py says how BuildKit), then
     sudo PATH=<environment>/bin:$PATH python tests/conformance_docker.py --docker unix:///tmp/docker.sock
-         [-k WORD] [--client docker] [--write docs/conformance.md]
-Exits non-zero when an answer differs that the case does not explain (its file `docker`), or agrees where it does.
+         --buildkit unix:///tmp/buildkit.sock [-k WORD] [--client docker] [--buildctl buildctl] [--registry 127.0.0.1:5000]
+         [--write docs/conformance.md]
+Exits non-zero when an answer differs that the case does not explain, or agrees where it does: in its file `docker` for both
+engines, `docker-engine` for Docker alone, `buildkit` for BuildKit alone.
 """
 
 from __future__ import annotations
@@ -21,17 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance import BASE, BASE_CONFIG, Answer, Case, build_ours, config_text, fill_base, listing, load_cases, make_base
-from conformance_page import Finding, render_page
-from dockerfile_yard import open_yard
-from paas.builders.dockerfile.tree import LayeredTree
-from paas.oci.unpack import unpack_layer
+from conformance import BASE, BASE_CONFIG, Answer, Case, fill_base, load_cases
+from conformance_archive import answer_of, read_archive
+from conformance_buildkit import BuildKit
+from conformance_page import Comparison, Finding, render_page
 
 FAULTY = Path(__file__).parent / "data" / "dockerfiles"
 #: What those build on; it is not looked into.
 FAULTY_BASES = ("debian", "a", "b")
 _LINE = re.compile(r"^\S*[Dd]ockerfile\S*?:(\d+)", re.M)
-_REASON = re.compile(r"^ERROR: failed to (?:solve|build): (.+)$", re.M)
+_REASON = re.compile(r"^(?:ERROR|error): failed to (?:solve|build): (.+)$", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,11 @@ class Docker:
 
     client: str
     host: str
+    name: str = "Docker"
+
+    @property
+    def version(self) -> str:
+        return self.output("version", "--format", "{{.Server.Version}}")
 
     def call(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the client; what it says is text."""
@@ -83,83 +91,81 @@ class Docker:
 
     def answer(self, image: str, work: Path) -> Answer:
         """Return an image's files and configuration."""
-        found = self._inspect(image)
-        diff_ids = found["RootFS"].get("Layers") or []
-        is_on_base = diff_ids[:1] == self._inspect(BASE)["RootFS"]["Layers"]
-        if diff_ids:
-            layers, config = self._save(image, work / "image")
-        else:  # `docker save` refuses an image without layers
-            layers, config = [], found["Config"]
-        files = listing(LayeredTree(layers), LayeredTree(layers[-1:] if is_on_base else ()))
-        return Answer(files=files, config=config_text({k: v for k, v in config.items() if k != "ArgsEscaped"}))
+        found, archive = self._inspect(image), work / "image.tar"
+        if not found["RootFS"].get("Layers"):  # `docker save` refuses an image without layers
+            return answer_of([], [], found["Config"])
+        self.output("save", "--output", str(archive), image)
+        return read_archive(archive, work / "image", base_diff_id=self._inspect(BASE)["RootFS"]["Layers"][0])
 
     def _inspect(self, image: str) -> dict[str, Any]:
         return dict(json.loads(self.output("image", "inspect", image))[0])
 
-    def _save(self, image: str, directory: Path) -> tuple[Sequence[Path], dict[str, Any]]:
-        """Save an image and unpack its layers; return their directories, topmost first, and its `config`."""
-        directory.mkdir()
-        self.output("save", "--output", str(directory / "image.tar"), image)
-        subprocess.run(["tar", "-C", directory, "-xf", directory / "image.tar"], check=True)
-        manifest = json.loads((directory / "manifest.json").read_text())[0]
-        layers: list[Path] = []
-        for number, name in enumerate(manifest["Layers"]):
-            target = directory / str(number)
-            target.mkdir()
-            unpack_layer((directory / name).resolve(), target, lowers=layers)
-            layers.insert(0, target)
-        return layers, json.loads((directory / manifest["Config"]).read_text())["config"]
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docker", required=True, metavar="HOST")
+    parser.add_argument("--docker", metavar="HOST")
     parser.add_argument("--client", default="docker")
+    parser.add_argument("--buildkit", metavar="ADDRESS")
+    parser.add_argument("--buildctl", default="buildctl")
+    parser.add_argument("--registry", default="127.0.0.1:5000")
     parser.add_argument("--write", type=Path)
     parser.add_argument("-k", default="", metavar="WORD")
     options = parser.parse_args()
-    docker = Docker(client=options.client, host=options.docker)
-    version = docker.output("version", "--format", "{{.Server.Version}}")
-    findings = compare_all(docker, options.k)
-    wrong = [finding for finding in findings if not finding.is_settled]
-    print(f"{len(findings)} cases with Docker {version}: {sum(f.is_same for f in findings)} the same, {len(wrong)} unexplained")
+    engines: list[Docker | BuildKit] = []
+    if options.buildkit:
+        engines.append(BuildKit(client=options.buildctl, address=options.buildkit, registry=options.registry, bases=FAULTY_BASES))
+    if options.docker:
+        engines.append(Docker(client=options.client, host=options.docker))
+    compared = compare_all(engines, options.k)
+    for comparison in compared:
+        print(comparison.describe())
     if options.write:
         read = sum(not path.name.startswith("error-") for path in FAULTY.iterdir())
-        options.write.write_text(render_page(findings, version, read))
-    return 1 if wrong else 0
+        options.write.write_text(render_page(compared, read))
+    return 1 if any(comparison.wrong for comparison in compared) else 0
 
 
-def compare_all(docker: Docker, word: str) -> list[Finding]:
-    """Build all cases on both sides."""
-    findings: list[Finding] = []
-    with open_yard() as yard, tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
-        make_base(yard.store)
-        docker.import_base(Path(directory))
+def compare_all(engines: Sequence[Docker | BuildKit], word: str) -> list[Comparison]:
+    """Build all cases on each engine, and compare with what the suite has found here."""
+    findings: dict[str, list[Finding]] = {engine.name: [] for engine in engines}
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        for engine in engines:
+            (Path(directory) / engine.name).mkdir()
+            engine.import_base(Path(directory) / engine.name)
         for case in load_cases() + [Case(directory=path) for path in sorted(FAULTY.glob("error-*"))]:
             if word not in case.name:
                 continue
-            with tempfile.TemporaryDirectory(dir="/var/tmp") as ours, tempfile.TemporaryDirectory(dir="/var/tmp") as theirs:
-                answer = case.expected if case.directory.parent == FAULTY else build_ours(case, yard, Path(ours))
-                is_fatal = case.difference.startswith("Docker's engine dies")
-                findings.append(compare(case, answer, Answer() if is_fatal else docker.build(case, Path(theirs))))
-                print(findings[-1].describe(), flush=True)
-    return findings
+            for engine in engines:
+                found = compare(case, case.expected, _build_there(engine, case), engine.name)
+                findings[engine.name].append(found)
+                print(f"{engine.name}: {found.describe()}", flush=True)
+    return [Comparison(engine=e.name, version=e.version, findings=tuple(findings[e.name])) for e in engines]
 
 
-def compare(case: Case, ours: Answer, theirs: Answer) -> Finding:
+def _build_there(engine: Docker | BuildKit, case: Case) -> Answer | None:
+    """Build a case on an engine; None when that would be its end."""
+    if "engine dies" in case.difference(engine.name):
+        return None
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:
+        return engine.build(case, Path(work))
+
+
+def compare(case: Case, ours: Answer, theirs: Answer | None, engine: str) -> Finding:
     """Compare two answers, of errors only that there is one and at which line."""
-    if ours.error and theirs.error:
+    if theirs is None:
+        found = [f"{engine} dies of it"]
+    elif ours.error and theirs.error:
         lines = [next(iter(_LINE.findall(text)), "") for text in (ours.error, theirs.error)]
         found = [f"line {lines[0]} here, {lines[1]} there"] if all(lines) and lines[0] != lines[1] else []
     elif ours.error:
         found = [f"only we refuse: {ours.error.splitlines()[0]}"]
     elif theirs.error:
-        found = [f"only Docker refuses: {next(iter(_REASON.findall(theirs.error)), theirs.error[-200:])}"]
+        found = [f"only {engine} refuses: {next(iter(_REASON.findall(theirs.error)), theirs.error[-200:])}"]
     else:
         found = [line for line in difflib.ndiff(_lines(ours), _lines(theirs)) if line.startswith(("-", "+"))]
     return Finding(
         name=case.name, is_build=case.directory.parent != FAULTY, is_refused=bool(ours.error), differences=tuple(found),
-        explanation=case.difference,
+        explanation=case.difference(engine),
     )  # fmt: skip
 
 

@@ -8,28 +8,31 @@ from dataclasses import dataclass
 
 _INTRO = """# Conformance
 
-What a Dockerfile means here, and that it means the same to Docker. The cases are directories of `tests/data`:
+What a Dockerfile means here, and that it means the same to Docker and to BuildKit. The cases are directories of `tests/data`:
 
 - `dockerfiles/`: a Dockerfile and how it is read, or the message that refuses it;
 - `builds/`: a Dockerfile, a context, and what a real build of them gives: each file with kind, permissions, owner, content,
   link target, hard links, device numbers, times and extended attributes, and the image's configuration; or the message that
   refuses it.
 
-The suite (`tests/run.sh`) builds all of them and needs no Docker. This page is written by another program, which builds them
-a second time with `docker build` and compares line by line; of a refusal it compares that there is one, and its line:
+The suite (`tests/run.sh`) builds all of them and needs neither. This page is written by another program, which builds them
+again with `buildctl build` and `docker build` and compares line by line; of a refusal it compares that there is one, and its
+line:
 
-    python tests/conformance_docker.py --docker unix:///path/of/docker.sock --write docs/conformance.md
+    python tests/conformance_docker.py --buildkit unix:///path/of/buildkitd.sock --docker unix:///path/of/docker.sock
+        --write docs/conformance.md
 
-Any Docker engine of your own will do (`dockerd --data-root ... --exec-root ... --host unix://...`); Debian 13's `docker.io` and
-`docker-buildx` were used here, as Debian 12's Docker is older than here-documents and `--link`.
+Any engines of your own will do. A present BuildKit is `go install github.com/moby/buildkit/cmd/buildkitd` away; it is what
+decides. Debian 13's `docker.io` and `docker-buildx` stand for what is installed out there, with a BuildKit of early 2024.
 
-It fails when an answer differs and the case does not say why (in its file `docker`), or when it says why and nothing differs.
+It fails when an answer differs and the case does not say why (in its file `docker`, `docker-engine` or `buildkit`), or when it
+says why and nothing differs.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One case on both sides. `differences` are lines of a diff, ours with `-`, Docker's with `+`."""
+    """One case on both sides. `differences` are lines of a diff, ours with `-`, the engine's with `+`."""
 
     name: str
     is_build: bool
@@ -59,40 +62,65 @@ class Finding:
         return "\n    ".join([f"{self.name}: {state}", *self.differences])
 
 
-def render_page(findings: Sequence[Finding], version: str, read: int) -> str:
-    """Return the whole page; `read` is how many more cases are only read, which Docker has no command for."""
-    return "\n".join([_INTRO, *_record(findings, version, read), "", *_differing(findings), "", *_same(findings)]) + "\n"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All findings with one engine."""
+
+    engine: str
+    version: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> int:
+        return sum(not finding.is_settled for finding in self.findings)
+
+    @property
+    def alike(self) -> int:
+        return sum(finding.is_same for finding in self.findings)
+
+    def describe(self) -> str:
+        """Return the result in a line."""
+        return f"{len(self.findings)} cases with {self.engine} {self.version}: {self.alike} the same, {self.wrong} unexplained"
 
 
-def _record(findings: Sequence[Finding], version: str, read: int) -> Iterator[str]:
-    builds = [finding for finding in findings if finding.is_build]
+def render_page(compared: Sequence[Comparison], read: int) -> str:
+    """Return the whole page; `read` is how many more cases are only read, which no engine has a command for."""
+    parts = [_INTRO, *_record(compared, read), ""]
+    for comparison in compared:
+        parts += [*_differing(comparison), ""]
+    return "\n".join([*parts, *_same(compared)]) + "\n"
+
+
+def _record(compared: Sequence[Comparison], read: int) -> Iterator[str]:
+    findings = compared[0].findings
     refused = sum(finding.is_refused for finding in findings)
-    yield f"## Recorded with Docker {version}, BuildKit"
+    yield "## Recorded"
     yield ""
-    yield "| cases | |"
-    yield "|---|---|"
-    yield f"| in all | {len(findings) + read} |"
-    yield f"| of them built for real | {len(builds)} |"
-    yield f"| compared with Docker | {len(findings)}, {refused} of them refused here |"
-    yield f"| the same | {sum(finding.is_same for finding in findings)} |"
-    yield f"| different, explained below | {sum(not finding.is_same for finding in findings)} |"
-    yield f"| only read, not compared | {read} |"
+    yield "| cases | " + " | ".join(f"{c.engine} {c.version}" for c in compared) + " |"
+    yield "|---|" + "---|" * len(compared)
+    yield "| compared | " + " | ".join(str(len(c.findings)) for c in compared) + " |"
+    yield "| the same | " + " | ".join(str(c.alike) for c in compared) + " |"
+    yield "| different, explained below | " + " | ".join(str(len(c.findings) - c.alike) for c in compared) + " |"
+    yield ""
+    yield (f"{sum(f.is_build for f in findings)} of them are built for real, {refused} are refused here. {read} more are only "
+           "read, which no engine has a command for.")
 
 
-def _differing(findings: Sequence[Finding]) -> Iterator[str]:
-    yield "## What differs, and why"
+def _differing(comparison: Comparison) -> Iterator[str]:
+    yield f"## What differs from {comparison.engine} {comparison.version}, and why"
     yield ""
     yield "| case | |"
     yield "|---|---|"
-    for finding in findings:
+    for finding in comparison.findings:
         if not finding.is_same:
             yield f"| `{finding.name}` | {finding.explanation or 'NOT EXPLAINED'} |"
 
 
-def _same(findings: Sequence[Finding]) -> Iterator[str]:
-    yield "## What is the same"
+def _same(compared: Sequence[Comparison]) -> Iterator[str]:
+    yield f"## What is the same with {' and '.join(c.engine for c in compared)}"
     yield ""
-    alike = sorted((f for f in findings if f.is_same), key=lambda finding: finding.topic)
+    other = {finding.name for comparison in compared for finding in comparison.findings if not finding.is_same}
+    alike = sorted((f for f in compared[0].findings if f.name not in other), key=lambda finding: finding.topic)
     for topic, group in itertools.groupby(alike, key=lambda finding: finding.topic):
         names = [finding.name.removeprefix(f"{topic}-").replace("-", " ") for finding in group]
         yield f"- **{topic}** ({len(names)}): {', '.join(names)}"

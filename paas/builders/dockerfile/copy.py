@@ -29,12 +29,13 @@ class CopyError(ValueError):
 class Source:
     """One thing to be copied: where it is, and the path that `--parents` keeps of it.
 
-    `is_remote` says that ADD fetched it, which it does not unpack unless asked to.
+    `is_named` says that no pattern found it, `is_remote` that ADD fetched it, which it does not unpack unless asked to.
     """
 
     tree: LayeredTree
     entry: Entry
     kept: str = ""
+    is_named: bool = False
     is_remote: bool = False
 
 
@@ -62,24 +63,25 @@ def find_sources(copy: Copy, tree: LayeredTree) -> tuple[Source, ...]:
 def find_source(source: str, tree: LayeredTree, *, keeps_parents: bool = False) -> tuple[Source, ...]:
     """Return what one source means: one thing, or what a pattern matches. Raises CopyError when it is not there."""
     inside = "/" + posixpath.normpath("/" + source).lstrip("/")  # two slashes would stay two
+    is_named = False
     if has_wildcards(source):
         try:
-            paths = tree.match(inside, crosses=keeps_parents)
+            paths = tree.match(inside, is_literal=keeps_parents)
         except ValueError as exc:
             raise CopyError(str(exc)) from exc
     else:
-        paths = (inside,)
+        paths, is_named = (inside,), True
     pivot = posixpath.normpath("/" + source.split("/./", 1)[0]).strip("/") if "/./" in source else ""
     found = []
     for path in paths:
-        entry = _find(tree, path)
+        entry = tree.lookup(path.strip("/")) if keeps_parents else _find(tree, path)
         if entry is None:
             raise CopyError(f'"{inside}": not found')
         # Known by the name that was asked for, not by the one a link leads to.
         named = entry if entry.is_directory else replace_path(entry, path.strip("/"))
         kept = path.strip("/")
         kept = kept[len(pivot) :].strip("/") if kept.startswith(f"{pivot}/") else kept
-        found.append(Source(tree=tree, entry=named, kept=kept))
+        found.append(Source(tree=tree, entry=named, kept=kept, is_named=is_named))
     return tuple(found)
 
 
@@ -106,6 +108,8 @@ def perform_copy(order: CopyOrder, writer: LayerWriter) -> None:
     """Write the sources into the layer. Raises CopyError."""
     taken: set[str] = set()
     try:
+        if order.copy.keeps_parents:
+            _make_destination(order, writer, order.destination)
         for source in order.sources:
             _copy_source(order, writer, source, taken)
         for heredoc in order.copy.heredocs:
@@ -149,6 +153,8 @@ def _symbolic(mode: int, who: str, operator: str, letters: str, *, is_directory:
 def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source, taken: set[str]) -> None:
     entry = source.entry
     if _is_excluded(order, source):
+        if order.copy.keeps_parents and source.is_named:
+            raise CopyError(f'"/{entry.path}": not found, as --exclude leaves it out')
         return
     writer.forget_names()  # names of one file stay names of one below one source, not across several
     if order.copy.keeps_parents:
@@ -163,7 +169,8 @@ def _copy_source(order: CopyOrder, writer: LayerWriter, source: Source, taken: s
         _copy_directory(order, writer, source, order.destination)
     elif _unpacks(order, source):
         writer.directory(order.destination, _new_directory(order))
-        unpack_archive(entry.real, order.destination.strip("/"), writer)  # --chown is for the destination alone
+        owner = order.owner if order.copy.chown else None
+        unpack_archive(entry.real, order.destination.strip("/"), writer, owner=owner)
     else:
         target = _file_target(order, writer, posixpath.basename(entry.path), taken)
         writer.copy(entry, target, _attributes(order, entry), links=order.is_immutable)
@@ -188,7 +195,6 @@ def _unpacks(order: CopyOrder, source: Source) -> bool:
 
 def _copy_parents(order: CopyOrder, writer: LayerWriter, source: Source) -> None:
     """Make the directories that `--parents` keeps, as they are in the source."""
-    writer.directory(order.destination, _new_directory(order))
     above = source.entry.path.removesuffix(source.kept)
     parts = source.kept.split("/")[:-1]
     for count in range(1, len(parts) + 1):
@@ -204,7 +210,7 @@ def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, desti
     What is excluded is meant relative to it, with `--parents` relative to where the kept directories begin.
     """
     top = source.entry
-    real = writer.directory(destination, _new_directory(order))
+    real = _make_destination(order, writer, destination)
     writer.set_directory_time(real, top.status.st_mtime_ns)
     base = len(top.path) + 1 if top.path else 0
     above = f"{source.kept}/" if order.copy.keeps_parents and source.kept else ""
@@ -222,13 +228,25 @@ def _copy_directory(order: CopyOrder, writer: LayerWriter, source: Source, desti
 def _file_target(order: CopyOrder, writer: LayerWriter, name: str, taken: set[str]) -> str:
     """Return where a file goes; `taken` holds the destination once this instruction has made it a file."""
     if order.destination.endswith("/") or writer.exists_as_directory(order.destination):
-        directory = writer.directory(order.destination, _new_directory(order))
+        directory = _make_destination(order, writer, order.destination)
         return posixpath.join(directory, name)
     if order.destination in taken:
         raise CopyError(f"when using {'ADD' if order.copy.is_add else 'COPY'} with more than one source file, the destination "
                         "must be a directory and end with a /")
     taken.add(order.destination)
+    _make_destination(order, writer, posixpath.dirname(order.destination))
     return writer.tree.resolve(order.destination)  # a file written onto a link goes where that leads
+
+
+def _make_destination(order: CopyOrder, writer: LayerWriter, path: str) -> str:
+    """Make a directory and those above it where there is none; permissions of `--chmod` are for them too if they are octal."""
+    attributes = _new_directory(order)
+    if order.copy.chmod.isdecimal():
+        attributes = replace(attributes, mode=parse_mode(order.copy.chmod, 0) & 0o777)
+    parts = path.strip("/").split("/")
+    for count in range(1, len(parts)):
+        writer.directory("/".join(parts[:count]), attributes)
+    return writer.directory(path, attributes)
 
 
 def _new_directory(order: CopyOrder) -> Attributes:

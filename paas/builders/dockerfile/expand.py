@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 PROXY_ARGS = tuple(
     name for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY") for name in (base, base.lower())
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SPECIAL = frozenset("@*#?-$!0123456789")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+")
+_SPECIAL = frozenset("@*#?-$!")
 
 
 class ExpansionError(ValueError):
@@ -123,7 +123,8 @@ class _Expander:
         inner, self._at = self._text[self._at : end], end + 1
         return inner
 
-    def _double_quoted(self) -> str:
+    def _double_quoted(self, *, keeps_escapes: bool = False) -> str:
+        """Read up to the closing quote; with `keeps_escapes` as part of a pattern, in which an escape must stay one."""
         parts: list[str] = []
         while (char := self._take()) != '"':
             if not char:
@@ -133,7 +134,9 @@ class _Expander:
             elif char == self._escape:
                 following = self._take()
                 # Inside double quotes only these lose the escape, as in a shell.
-                parts.append(following if following in ('"', "$", self._escape) else char + following)
+                is_escaped = following in ('"', "$", self._escape)
+                kept = char * (1 if is_escaped else 2) if keeps_escapes else "" if is_escaped else char
+                parts.append(kept + following)
             else:
                 parts.append(char)
         return "".join(parts)
@@ -187,37 +190,67 @@ class _Expander:
     def _trimmed(self, value: str | None, operator: str) -> str:
         is_greedy = self._text.startswith(operator, self._at)
         self._at += is_greedy
-        pattern = self._pattern("}", is_greedy=is_greedy)
+        pattern = _pattern_regex(self._pattern("}"), is_greedy=is_greedy)
         text = value or ""
         if operator == "#":
-            match = re.match(pattern, text, re.DOTALL)
+            match = re.match(pattern, text)
             return text[match.end() :] if match else text
         ends = range(len(text) + 1) if is_greedy else range(len(text), -1, -1)
-        start = next((i for i in ends if re.fullmatch(pattern, text[i:], re.DOTALL)), None)
+        start = next((i for i in ends if re.fullmatch(pattern, text[i:])), None)
         return text if start is None else text[:start]
 
     def _replaced(self, value: str | None) -> str:
         is_global = self._text.startswith("/", self._at)
         self._at += is_global
-        pattern = self._pattern("/", is_greedy=True)
-        replacement = self._until("}")
-        if not pattern:
-            return value or ""
-        return re.sub(pattern, lambda _: replacement, value or "", count=0 if is_global else 1, flags=re.DOTALL)
+        pattern = _pattern_regex(self._pattern("/"), is_greedy=True)
+        replacement = self._pattern("}", doubles=False)
+        return _substitute(pattern, replacement, value or "", count=0 if is_global else 1)
 
-    def _pattern(self, stop: str, *, is_greedy: bool) -> str:
-        """Read a shell pattern up to `stop` as a regular expression; `*` and `?` count unless escaped."""
-        many = ".*" if is_greedy else ".*?"
+    def _pattern(self, stop: str, *, doubles: bool = True) -> str:
+        """Read a shell pattern up to `stop`: escapes stay, quotes go; with `doubles` an escape between single ones is doubled."""
         parts: list[str] = []
         while (char := self._take()) != stop:
             if not char:
-                raise ExpansionError("syntax error: missing '}'")
+                raise ExpansionError("syntax error: missing '}'" if stop == "}" else "syntax error: missing '/' in ${}")
             if char == "$":
-                parts.append(re.escape(self._dollar()))
+                parts.append(self._dollar())
             elif char == self._escape:
-                parts.append(re.escape(self._take() or char))
-            elif char in "*?":
-                parts.append(many if char == "*" else ".")
+                parts.append(char + self._take())
+            elif self._quotes and char == "'":
+                quoted = self._single_quoted()
+                parts.append(quoted.replace(self._escape, self._escape * 2) if doubles else quoted)
+            elif self._quotes and char == '"':
+                parts.append(self._double_quoted(keeps_escapes=True))
             else:
-                parts.append(re.escape(char))
+                parts.append(char)
         return "".join(parts)
+
+
+def _substitute(pattern: str, replacement: str, text: str, *, count: int) -> str:
+    """Replace what matches; nothing right behind a match is no match, as in Go."""
+    end = -1
+
+    def replaced(match: re.Match[str]) -> str:
+        nonlocal end
+        is_abutting = match.start() == match.end() == end
+        end = match.end()
+        return "" if is_abutting else replacement
+
+    return re.sub(pattern, replaced, text, count=count)
+
+
+def _pattern_regex(pattern: str, *, is_greedy: bool) -> str:
+    """Return a shell pattern as a regular expression: `*` and `?` count unless escaped. Raises ExpansionError."""
+    parts: list[str] = []
+    rest = iter(pattern)
+    for char in rest:
+        if char == "\\":
+            char = next(rest, "")
+            if char not in ("}", "/", "*", "?", "\\"):
+                raise ExpansionError(f"invalid pattern ({pattern}) in substitution: invalid escape '\\{char}'")
+            parts.append(re.escape(char))
+        elif char == "*":
+            parts.append(".*" if is_greedy else ".*?")
+        else:
+            parts.append("." if char == "?" else re.escape(char))
+    return "".join(parts)

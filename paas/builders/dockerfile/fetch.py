@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from paas.builders.dockerfile.copy import CopyError, Source
+from paas.builders.dockerfile.copy import CopyError, Source, parse_mode
 from paas.builders.dockerfile.gitsource import check_commit, fetch_commit, find_commit, parse_git_source
 from paas.builders.dockerfile.instructions import Copy
 from paas.builders.dockerfile.tree import Entry, LayeredTree
@@ -79,8 +79,12 @@ def find_remote(
     return Remote(identity=f"git {commit} {repository.subdir} {repository.keeps_git_dir}", fetch=fetch)
 
 
-def check_sources(copy: Copy) -> None:
-    """Raise CopyError when `--checksum` stands where it has no meaning."""
+def check_copy(copy: Copy) -> None:
+    """Raise CopyError for flags that have no meaning, or none together."""
+    parse_mode(copy.chmod or "0", 0)
+    if copy.is_linked and not all(part.isdecimal() for part in copy.chown.split(":") if part):
+        raise CopyError(f"--chown={copy.chown}: user and group names can't be resolved when used with --link, use numeric "
+                        "uid[:gid] instead")
     if not copy.checksum:
         return
     if len(copy.sources) != 1:

@@ -170,13 +170,15 @@ def _add_agent(asked: RunMount, workdir: str, sources: MountSources, mounts: lis
 def _add_secret(
     asked: RunMount, workdir: str, sources: MountSources, mounts: list[Mount], env: dict[str, str]
 ) -> None:
-    """Give a config var of the app to this one step, as a file, a variable or both."""
+    """Give a config var of the app to this one step, as a file, a variable or both; one that is not set is an empty variable."""
     name = asked.id or posixpath.basename(asked.target) or asked.env
     value = sources.secrets.get(name)
     if value is None:
         if asked.is_required:
             raise CopyError(f"secret {name}: not found. Set it with: paas config:set <app> {name}=..., or for image:build "
                             f"with: --secret id={name},src=FILE")
+        if asked.env:
+            env[asked.env] = ""
         return
     if asked.env:
         env[asked.env] = value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from paas.builders.dockerfile.fetch import check_copy
 from paas.builders.dockerfile.findings import Finding
 from paas.builders.dockerfile.ignore import IgnoreRules
 from paas.builders.dockerfile.instructions import Copy, Instruction, Run
@@ -59,6 +60,7 @@ class Rehearsal:
             resolved = resolve(instruction, state.scope, escape=self._plan.escape, missing=missing)
             self._findings += undefined_variables(at, missing, state.scope)
             if isinstance(resolved, Copy):
+                check_copy(resolved)
                 self._findings += ignored_sources(resolved, at, self._ignore)
             return state if isinstance(resolved, Run | Copy) else configure(state, resolved)
 

@@ -171,7 +171,7 @@ def run_argv(run: Run, shell: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def workdir_path(current: str, path: str) -> str:
-    """Return the absolute working directory after WORKDIR."""
+    """Return an absolute path, meant relative to a working directory."""
     joined = posixpath.normpath(posixpath.join("/", current or "/", path or "."))
     return "/" + joined.lstrip("/")
 
@@ -188,7 +188,8 @@ def _configured(config: ImageConfig, instruction: Instruction) -> ImageConfig:
         case User():
             return replace(config, user=instruction.user)
         case Workdir():
-            return replace(config, workdir=workdir_path(config.workdir, instruction.path))
+            is_absolute = instruction.path.startswith("/")  # then it stays as it is written
+            return replace(config, workdir=instruction.path if is_absolute else workdir_path(config.workdir, instruction.path))
         case Expose():
             ports = (p for port in instruction.ports for p in _ports(port))
             return replace(config, exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))))
@@ -233,7 +234,7 @@ def _resolve_copy(instruction: Copy, values: Mapping[str, str], escape: str, mis
     return replace(
         instruction, sources=tuple(word(source) for source in instruction.sources), heredocs=heredocs,
         destination=word(instruction.destination), chown=word(instruction.chown), chmod=word(instruction.chmod),
-        checksum=word(instruction.checksum), excludes=tuple(word(exclude) for exclude in instruction.excludes),
+        checksum=word(instruction.checksum),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from paas.builders.dockerfile.context import FileDigests, digest_entries
 from paas.builders.dockerfile.copy import CopyError, CopyOrder, Source, destination_path, find_source, perform_copy
 from paas.builders.dockerfile.execution import Execution
 from paas.builders.dockerfile.expand import PROXY_ARGS
-from paas.builders.dockerfile.fetch import Remote, check_sources, find_remote
+from paas.builders.dockerfile.fetch import Remote, find_remote
 from paas.builders.dockerfile.gitsource import NOBODY
 from paas.builders.dockerfile.hosted import HostedStep
 from paas.builders.dockerfile.ignore import IgnoreRules, parse_ignore
@@ -97,9 +97,8 @@ class LayerSteps:
 
     def copy(self, state: StageState, copy: Copy) -> str:
         """Return the layer of COPY or ADD. Raises CopyError."""
-        check_sources(copy)
         origin = self._origin(copy.origin)
-        excludes = parse_ignore(copy.excludes)
+        excludes = parse_ignore(pattern for pattern in copy.excludes if not pattern.startswith("/"))  # those match nothing
         destination = destination_path(state.workdir, copy.destination)
         owner = find_owner(copy.chown, self.root(state)) if copy.chown else (0, 0) if origin.is_context else None
         with contextlib.ExitStack() as stack:

@@ -133,12 +133,12 @@ class LayeredTree:
             if entry.is_directory:
                 yield from self.walk(entry.path)
 
-    def match(self, pattern: str, *, crosses: bool = False) -> tuple[str, ...]:
+    def match(self, pattern: str, *, is_literal: bool = False) -> tuple[str, ...]:
         """Return the paths that a pattern of COPY means; `*` does not cross a `/`. Raises ValueError for a bad pattern.
 
-        With `crosses` a `**` stands for any number of directories, as in COPY --parents.
+        When `is_literal`, as for COPY --parents, no link is followed, and `**` stands for any number of directories.
         """
-        if crosses and "**" in pattern:
+        if is_literal and "**" in pattern:
             regex = re.compile(pattern_regex(pattern.strip("/")), re.DOTALL)
             return tuple(entry.path for entry in self.walk("") if regex.fullmatch(entry.path))
         found = [""]
@@ -149,11 +149,11 @@ class LayeredTree:
             regex = re.compile(pattern_regex(part, has_double_star=False), re.DOTALL)
             found = [
                 f"{base}/{name}" if base else name
-                for base in (self.resolve(base) for base in found)
+                for base in (base if is_literal else self.resolve(base) for base in found)
                 for name in self.names(base)
                 if regex.fullmatch(name)
             ]
-        return tuple(path for path in found if self.find(path) is not None)
+        return tuple(path for path in found if (self.lookup(path) if is_literal else self.find(path)) is not None)
 
     def read_text(self, path: str) -> str:
         """Return a file's text, '' when there is no such file."""

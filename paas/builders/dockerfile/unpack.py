@@ -1,6 +1,7 @@
 """ADD's archives: recognise a tar by its content and write its members into the layer.
 
-Members keep their ids; a path that leads out of the destination is cut at it. What an archive makes of itself is bounded.
+Members keep their ids, unless all are to be one owner's; a path that leads out of the destination is cut at it. What an
+archive makes of itself is bounded.
 """
 
 from __future__ import annotations
@@ -47,10 +48,14 @@ def is_archive(path: str) -> bool:
 
 
 def unpack_archive(
-    path: str, destination: str, writer: LayerWriter, *, limits: UnpackLimits = DEFAULT_LIMITS
+    path: str, destination: str, writer: LayerWriter, *, owner: tuple[int, int] | None = None,
+    limits: UnpackLimits = DEFAULT_LIMITS,
 ) -> None:  # fmt: skip
-    """Write all members below `destination`, in place of what is there. Raises ArchiveError, FileNotFoundError and its kin."""
-    unpacker = _Unpacker(destination, writer, limits)
+    """Write all members below `destination`, in place of what is there; they are `owner`'s if one is given.
+
+    Raises ArchiveError, FileNotFoundError and its kin.
+    """
+    unpacker = _Unpacker(destination, writer, owner, limits)
     try:
         with _opened(path) as archive:
             while (member := archive.next()) is not None:
@@ -86,6 +91,7 @@ class _Unpacker:
 
     destination: str
     writer: LayerWriter
+    owner: tuple[int, int] | None
     limits: UnpackLimits
     files: int = 0
     size: int = 0
@@ -95,7 +101,7 @@ class _Unpacker:
         self._count(member)
         inside = posixpath.normpath("/" + member.name).lstrip("/")
         target = posixpath.join(self.destination, inside).rstrip("/")
-        attributes = _attributes(member)
+        attributes = _attributes(member, self.owner or (member.uid, member.gid))
         if inside:
             self.writer.directory(posixpath.dirname(target))  # one that no member describes is root's
             self.writer.clear(target, keeps_directory=member.isdir())
@@ -127,13 +133,13 @@ class _Unpacker:
             raise ArchiveError(f"the archive unpacks to more than {self.limits.max_bytes >> 20} MiB")
 
 
-def _attributes(member: tarfile.TarInfo) -> Attributes:
+def _attributes(member: tarfile.TarInfo, owner: tuple[int, int]) -> Attributes:
     extended = tuple(
         (key.removeprefix(PAX_XATTR), value.encode("utf-8", "surrogateescape"))
         for key, value in member.pax_headers.items()
         if key.startswith(PAX_XATTR) and is_portable_xattr(key.removeprefix(PAX_XATTR))
     )
     return Attributes(
-        mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, mtime_ns=int(member.mtime * 1_000_000_000),
+        mode=member.mode & 0o7777, uid=owner[0], gid=owner[1], mtime_ns=int(member.mtime * 1_000_000_000),
         extended=extended,
     )  # fmt: skip

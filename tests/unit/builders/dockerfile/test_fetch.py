@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paas.builders.dockerfile.copy import CopyError
-from paas.builders.dockerfile.fetch import check_digest, check_sources, download, is_url, url_name
+from paas.builders.dockerfile.fetch import check_copy, check_digest, download, is_url, url_name
 from paas.builders.dockerfile.gitsource import GitSource, check_commit, parse_git_source
 from paas.builders.dockerfile.instructions import Copy
 
@@ -64,7 +64,7 @@ def test_a_commit_must_begin_with_the_checksum() -> None:
 )
 def test_a_checksum_is_for_one_source_from_elsewhere(sources: tuple[str, ...], problem: str) -> None:
     with pytest.raises(CopyError, match=problem):
-        check_sources(Copy(line=1, text="", sources=sources, destination="/", is_add=True, checksum="sha256:aa"))
+        check_copy(Copy(line=1, text="", sources=sources, destination="/", is_add=True, checksum="sha256:aa"))
 
 
 @pytest.mark.parametrize(
