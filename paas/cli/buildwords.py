@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from paas.cli.client import CALLER_PREFIX
 from paas.errors import InvalidInput, NotFound
-from paas.model.env import parse_assignments
 
+#: Standard input as context or Dockerfile, standard output as destination.
+STREAM = "-"
 #: As BuildKit: a secret is a token or a key, not a disk image.
 MAX_SECRET_BYTES = 500 * 1024
 
@@ -38,12 +40,6 @@ def caller_environment(environ: Mapping[str, str]) -> Mapping[str, str]:
     if CALLER_PREFIX not in environ:
         return environ
     return {name.removeprefix(CALLER_PREFIX): value for name, value in environ.items() if name.startswith(CALLER_PREFIX)}
-
-
-def parse_arguments(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, str]:
-    """Return build arguments; `KEY` alone takes the caller's value, and is left out when he has none. Raises InvalidInput."""
-    complete = (f"{word}={caller[word]}" if "=" not in word else word for word in words if "=" in word or word in caller)
-    return parse_assignments(tuple(complete))
 
 
 def parse_secrets(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, str]:
@@ -96,7 +92,7 @@ def parse_agents(words: Sequence[str], caller: Mapping[str, str]) -> dict[str, t
 def parse_export(word: str) -> Export:
     """Parse `type=tar,dest=FILE`; a path alone is a directory, `-` a tar on standard output. Raises InvalidInput."""
     if "=" not in word:
-        return Export(kind=ExportKind.TAR if word == "-" else ExportKind.LOCAL, destination=word)
+        return Export(kind=ExportKind.TAR if word == STREAM else ExportKind.LOCAL, destination=word)
     fields = _fields(word, {"type", "dest"}, "--output")
     try:
         kind = ExportKind(fields.get("type", ""))
@@ -106,7 +102,23 @@ def parse_export(word: str) -> Export:
     destination = fields.get("dest", "")
     if not destination and kind is ExportKind.LOCAL:
         raise InvalidInput("--output type=local needs a directory", remedy="e.g. --output type=local,dest=out")
-    return Export(kind=kind, destination=destination or "-")
+    return Export(kind=kind, destination=destination or STREAM)
+
+
+def check_destination(export: Export) -> None:
+    """Refuse a place that cannot be written to, as long as nothing has been built for it. Raises InvalidInput, NotFound."""
+    place, path = export.destination, Path(export.destination)
+    if place == STREAM:
+        if sys.stdout.isatty():
+            raise InvalidInput("An archive is not written to a terminal", remedy="give a file: --output type=tar,dest=FILE")
+    elif export.kind is ExportKind.LOCAL:
+        if path.exists() and not path.is_dir():
+            raise InvalidInput(f"--output: {place} is a file, and type=local needs a directory", remedy="name another one")
+    elif path.is_dir():
+        raise InvalidInput(f"--output: {place} is a directory, and type={export.kind} needs a file",
+                           remedy=f"name a file in it: dest={place.rstrip('/')}/image.tar")
+    elif not path.parent.is_dir():
+        raise NotFound(f"--output: there is no directory {path.parent}", remedy=f"run: mkdir -p {path.parent}")
 
 
 def _fields(word: str, known: set[str], option: str) -> dict[str, str]:

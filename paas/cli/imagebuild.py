@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paas.cli import buildwords
-from paas.cli.buildwords import Export, ExportKind
+from paas.cli.buildwords import STREAM, Export, ExportKind
 from paas.context import Context
 from paas.deploy.limits import build_limits
-from paas.errors import InvalidInput, UsageError
-from paas.model.env import parse_assignments
-from paas.oci.archives import ArchiveFormat, save_image
+from paas.errors import UsageError
+from paas.oci.archives import ArchiveFormat, put_in_place, save_image
 from paas.oci.reference import Reference
 from paas.oci.store import Image, ImageStore
 from paas.output import Output
 
 if TYPE_CHECKING:
     from paas.builders.dockerfile.order import BuildOrder
-
-_STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ class Options:
 @click.option("--file", "-f", "dockerfile", default="", metavar="FILE", help="the Dockerfile, by default the directory's")
 @click.option("--target", default="", help="stage to stop at")
 @click.option("--build-arg", "arguments", multiple=True, metavar="KEY[=VALUE]", help="without a value, that of the environment")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE")
+@click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]")
 @click.option("--secret", "secrets", multiple=True, metavar="id=ID[,src=FILE|,env=VAR]", help="for RUN --mount=type=secret")
 @click.option("--ssh", "agents", multiple=True, metavar="default|ID[=SOCKET|KEY[,KEY]]", help="for RUN --mount=type=ssh")
 @click.option("--allow", "allowed", multiple=True, type=click.Choice(["network.host"]), help="what RUN may ask for")
@@ -68,8 +66,10 @@ def build(ctx: Context, /, quiet: bool, **options: Any) -> None:
     """Build the Dockerfile of a directory into an image."""
     said = Options(**options)
     exports = tuple(buildwords.parse_export(text) for text in said.exports)
+    for export in exports:
+        buildwords.check_destination(export)
     wanted = [str(Reference.parse(reference)) for reference in said.references]
-    to_stdout = any(export.destination == _STDIN for export in exports)
+    to_stdout = any(export.destination == STREAM for export in exports)
     output = _output(ctx, is_quiet=quiet or said.progress == "quiet", to_stdout=to_stdout)
     image = _build(ctx, said, output)
     store = ImageStore(ctx.paths.images)
@@ -92,6 +92,7 @@ def _build(ctx: Context, options: Options, output: Output) -> Image:
 def _ordered(ctx: Context, options: Options, output: Output) -> Iterator[BuildOrder]:
     """Give the order that the command line means; the context lives as long as the block."""
     from paas.builders.dockerfile.agent import own_agent
+    from paas.builders.dockerfile.options import parse_arguments, parse_labels
     from paas.builders.dockerfile.order import BuildOrder
     from paas.builders.dockerfile.received import received_context
     from paas.builders.dockerfile.scratch import scratch_directories
@@ -104,32 +105,32 @@ def _ordered(ctx: Context, options: Options, output: Output) -> Iterator[BuildOr
             name: stack.enter_context(own_agent(paths, scratch.new_socket())) if paths[0].is_file() else paths[0]
             for name, paths in asked.items()
         }
-        arguments = buildwords.parse_arguments(options.arguments, caller)
+        arguments = parse_arguments(options.arguments, caller)
         if "SOURCE_DATE_EPOCH" in caller:
             arguments = {"SOURCE_DATE_EPOCH": caller["SOURCE_DATE_EPOCH"], **arguments}
         order = BuildOrder(
             tree=Path(), cache=ctx.paths.cache / "images", output=output, target=options.target, build_args=arguments,
-            secrets=buildwords.parse_secrets(options.secrets, caller), agents=agents, labels=parse_assignments(options.labels),
+            secrets=buildwords.parse_secrets(options.secrets, caller), agents=agents, labels=parse_labels(options.labels),
             limits=build_limits({}, ctx.settings), timeout_s=ctx.settings.build_timeout_s, uses_cache=not options.no_cache,
             pulls=options.pull, allows_host_network="network.host" in options.allowed,
         )  # fmt: skip
-        if options.context == _STDIN and options.dockerfile == _STDIN:
+        if options.context == STREAM and options.dockerfile == STREAM:
             raise UsageError("The context and the Dockerfile cannot both come from standard input")
-        if (directory := Path(options.context)).is_dir() and options.context != _STDIN:
+        if (directory := Path(options.context)).is_dir() and options.context != STREAM:
             yield _with_dockerfile(replace(order, tree=directory.resolve()), options.dockerfile)
             return
         received = received_context(options.context, sys.stdin.buffer, scratch, agent=agents.get("default"))
         order = replace(order, tree=received.tree, text=received.dockerfile)
-        if options.dockerfile == _STDIN:
-            order = _with_dockerfile(order, _STDIN)
-        yield replace(order, dockerfile=options.dockerfile) if options.dockerfile not in ("", _STDIN) else order
+        if options.dockerfile == STREAM:
+            order = _with_dockerfile(order, STREAM)
+        yield replace(order, dockerfile=options.dockerfile) if options.dockerfile not in ("", STREAM) else order
 
 
 def _with_dockerfile(order: BuildOrder, name: str) -> BuildOrder:
     """Say which Dockerfile: of the directory, of anywhere on this machine, or what stands on standard input."""
     if not name:
         return order
-    if name == _STDIN:
+    if name == STREAM:
         return replace(order, text=sys.stdin.buffer.read().decode("utf-8", "replace"))
     file = Path(name)
     if not file.is_file():
@@ -151,8 +152,6 @@ def _export(ctx: Context, store: ImageStore, image: Image, export: Export, refer
     from paas.builders.dockerfile.export import export_files, export_tar
     from paas.builders.dockerfile.scratch import scratch_directories
 
-    if export.destination == _STDIN and sys.stdout.isatty():
-        raise InvalidInput("An archive is not written to a terminal", remedy="give a file: --output type=tar,dest=FILE")
     if export.kind is ExportKind.LOCAL:
         export_files(store, image, Path(export.destination))
         return
@@ -168,12 +167,9 @@ def _export(ctx: Context, store: ImageStore, image: Image, export: Export, refer
 
 
 def _deliver(file: Path, destination: str) -> None:
+    if destination != STREAM:
+        put_in_place(file, Path(destination))
+        return
     with file.open("rb") as stream:
-        if destination == _STDIN:
-            while piece := stream.read(1 << 20):
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
-            return
-        with Path(destination).open("wb") as sink:
-            while piece := stream.read(1 << 20):
-                sink.write(piece)
+        shutil.copyfileobj(stream, sys.stdout.buffer)
+    sys.stdout.buffer.flush()

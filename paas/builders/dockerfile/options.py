@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from paas.errors import InvalidInput
@@ -41,10 +41,31 @@ def parse_options(text: str, env: Mapping[str, str]) -> BuildOptions:
         found.setdefault(name, []).append(value)
     secrets = dict(_secret(word, env) for word in found.get("--secret", ()))
     return BuildOptions(
-        build_args=_pairs(found.get("--build-arg", []), env), labels=_pairs(found.get("--label", []), {}), secrets=secrets,
-        target=found.get("--target", [""])[-1], dockerfile=found.get("--file", [""])[-1],
+        build_args=parse_arguments(found.get("--build-arg", ()), env), labels=parse_labels(found.get("--label", ())),
+        secrets=secrets, target=found.get("--target", [""])[-1], dockerfile=found.get("--file", [""])[-1],
         uses_cache="--no-cache" not in found, pulls="--pull" in found,
     )  # fmt: skip
+
+
+def parse_arguments(words: Iterable[str], env: Mapping[str, str]) -> dict[str, str]:
+    """Return build arguments; `KEY` alone takes the value of `env`, and is left out when that has none. Raises InvalidInput."""
+    found = _pairs(words, "--build-arg")
+    return {key: env[key] if value is None else value for key, value in found.items() if value is not None or key in env}
+
+
+def parse_labels(words: Iterable[str]) -> dict[str, str]:
+    """Return labels; the value of `KEY` alone is empty. Raises InvalidInput."""
+    return {key: value or "" for key, value in _pairs(words, "--label").items()}
+
+
+def _pairs(words: Iterable[str], option: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key:
+            raise InvalidInput(f"{option} '{word}' has no name", remedy=f"write {option} NAME=value")
+        found[key] = value if equals else None
+    return found
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -62,11 +83,6 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
         elif name not in _PLAIN:
             known = ", ".join((*_VALUED, *_PLAIN))
             raise InvalidInput(f"'{word}' is no option of builds here", remedy=f"there are: {known}")
-
-
-def _pairs(words: list[str], env: Mapping[str, str]) -> dict[str, str]:
-    complete = (word if "=" in word else f"{word}={env[word]}" for word in words if "=" in word or word in env)
-    return dict(word.split("=", 1) for word in complete)
 
 
 def _secret(word: str, env: Mapping[str, str]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paas.builders import BuildRequest
-from paas.builders.dockerfile.options import BuildOptions, parse_options
+from paas.builders.dockerfile.options import BuildOptions, parse_labels, parse_options
 from paas.errors import InvalidFile, InvalidInput
 from paas.model.container import PLATFORM, Limits, Tenant
 from paas.model.env import parse_assignments
@@ -71,7 +71,7 @@ def order_from(request: BuildRequest) -> BuildOrder:
         dockerfile=options.dockerfile or properties.get(PATH_PROPERTY, "") or DOCKERFILE,
         target=options.target or properties.get(TARGET_PROPERTY, ""),
         build_args={**_assignments(properties, ARGS_PROPERTY), **options.build_args},
-        labels={**_assignments(properties, LABELS_PROPERTY), **options.labels},
+        labels={**_labels(properties), **options.labels},
         secrets={**request.env, **options.secrets},
         tenant=request.tenant,
         limits=request.limits,
@@ -86,6 +86,13 @@ def _options(properties: Mapping[str, str], env: Mapping[str, str]) -> BuildOpti
         return parse_options(properties.get(OPTIONS_PROPERTY, ""), env)
     except InvalidInput as exc:
         raise InvalidFile("docker-options build", 0, exc.message, remedy=exc.remedy) from exc
+
+
+def _labels(properties: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return parse_labels(shlex.split(properties.get(LABELS_PROPERTY, "")))
+    except (InvalidInput, ValueError) as exc:
+        raise InvalidFile(LABELS_PROPERTY, 0, str(exc), remedy="write NAME=value, several apart by spaces") from exc
 
 
 def _assignments(properties: Mapping[str, str], name: str) -> dict[str, str]:

@@ -66,11 +66,11 @@ def test_arguments_labels_tags_and_target_are_docker_s(desk: Desk, monkeypatch: 
     )
     said = desk.build(
         "src", "-t", "desk:1", "-t", "desk:2", "--target", "one", "--build-arg", "A=x y", "--build-arg", "FROM_OUTSIDE",
-        "--build-arg", "NOWHERE", "--label", "b=3", "--label", "c=4",
+        "--build-arg", "NOWHERE", "--label", "b=3", "--label", "org.example.c=4", "--label", "alone",
     )  # fmt: skip
     config = desk.image(said).config
     assert config.env_value("V") == "x y/outside/default"
-    assert dict(config.labels) == {"a": "1", "b": "3", "c": "4"}
+    assert dict(config.labels) == {"a": "1", "b": "3", "org.example.c": "4", "alone": ""}
     assert desk.yard.store.references(desk.image(said).id) == ("desk:1", "desk:2")
 
 
@@ -122,6 +122,10 @@ ASK_AGENT = (
         (["--secret", "id=x,env=GONE"], 20, "the variable GONE, which is not set"),
         (["--ssh", "default=/gone"], 20, "No SSH agent listens at /gone"), (["--ssh", "default"], 20, "SSH_AUTH_SOCK is not set"),
         (["--output", "type=zip,dest=x"], 1, "names no type of output"), (["gone"], 20, "There is no directory 'gone' to build"),
+        (["-o", "type=tar,dest=gone/x.tar"], 20, "there is no directory gone"),
+        (["-o", "type=oci,dest=src"], 1, "src is a directory, and type=oci needs a file"),
+        (["-o", "src/Dockerfile"], 1, "src/Dockerfile is a file, and type=local needs a directory"),
+        (["--label", "=x"], 1, "--label '=x' has no name"),
         (["-f", "other"], 30, "other: there is no such file"), (["--allow", "security.insecure"], 2, "network.host"),
     ],
 )  # fmt: skip
