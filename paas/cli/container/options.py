@@ -94,7 +94,7 @@ _REFUSED = {
     "--log-driver": ("the engine keeps the logs", "leave it out; read them with: paas container:logs"),
     "--oom-kill-disable": ("what needs more memory than it may have is ended", "leave it out, or give more with -m"),
     "--cidfile": ("the id is printed by container:create and container:run -d", "use: id=$(paas container:run -d ...)"),
-    "--detach-keys": ("a terminal is left with ctrl-p ctrl-q", "leave it out"),
+    "--detach-keys": ("no keys detach here", "leave it out; close the terminal, and the container goes on"),
 }  # fmt: skip
 _REFUSED_FLAGS = frozenset({"--privileged", "--oom-kill-disable"})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
