@@ -21,9 +21,13 @@ from paas.oci.store import ImageStore
 Say = Callable[[str], None]
 
 
+#: Goes up whenever an instruction comes to make another layer than it did, so that no layer of an older version is taken for it.
+RULES = 2
+
+
 def step_key(*parts: object) -> str:
     """Return the content key of a step: one digest of all it depends on."""
-    written = json.dumps(parts, sort_keys=True, default=str)
+    written = json.dumps((RULES, *parts), sort_keys=True, default=str)
     return f"dockerfile:{hashlib.sha256(written.encode()).hexdigest()}"
 
 
