@@ -115,6 +115,7 @@ class Instance:
             "http_port": self.http_port, "https_port": self.https_port,
             "nginx_main": str(self.etc / "nginx.conf"), "nginx_dir": str(self.etc / "nginx"),
             "nginx_log_dir": str(self.base / "nginx-logs"),
+            "cgroup_favordynmods": False,  # the whole machine's, which an installation that is removed must leave as it was
             "wait_to_retire_s": 5, **self.slot.settings, **(settings or {}),
         }  # fmt: skip
 
