@@ -24,6 +24,7 @@ STOP_TIMEOUT_S = FINISH_TIMEOUT_S + CUT_TIMEOUT_S + 5
 STABLE_S = 60.0
 #: Clients wait meanwhile: the sockets are ours.
 LONGEST_DELAY_S = 8.0
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -81,9 +82,14 @@ class Family:
 
     def _start(self, child: Child) -> None:
         parent = os.getpid()
-        child.pid = os.fork()
-        if child.pid == 0:
-            _live(child, parent)
+        # What handles them here is not the child's: it would take the wish to end for ours, and live on.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            child.pid = os.fork()
+            if child.pid == 0:
+                _live(child, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         child.started_at = time.monotonic()
         child.pidfd = os.pidfd_open(child.pid)
         self._selector.register(child.pidfd, selectors.EVENT_READ, child)
@@ -115,6 +121,9 @@ def log(text: str) -> None:
 def _live(child: Child, parent: int) -> NoReturn:
     """Be a child: never returns."""
     try:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         end_with_parent(parent)
         rename_process(f"paas-{child.name}")
         close_descriptors(keep=child.keeps)

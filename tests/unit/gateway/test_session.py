@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -30,8 +31,11 @@ class SilentChannel:
 
 
 def descriptors() -> set[str]:
-    open_now = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]  # without the listing's own
-    return {f"{entry.name} {entry.readlink()}" for entry in open_now}
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own, or another thread's
+            found.add(f"{entry.name} {entry.readlink()}")
+    return found
 
 
 @pytest.mark.parametrize("terminal", [None, Terminal(name="xterm", columns=80, rows=24)])
