@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import select
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 from paas.errors import CommandFailed, HostProblem, NotInvoked
 from paas.host.files import remove_tree
-from paas.host.run import run
+from paas.host.run import PIPE, run, spawn
 from paas.host.sealed import sealed_copy
 
 CANDIDATES = ("crun", "runc")
+#: What it needs to end by itself when the process that it starts has ended.
+_LAST_WORDS_S = 2.0
 
 
 def find_runtime() -> Path:
@@ -96,9 +101,18 @@ class Crun:
         with sealed_copy(self.binary) as copy:
             yield copy
 
-    def start(self, container: str) -> None:
-        """Let a created container's process go on. Raises CommandFailed."""
-        self._run("start", container)
+    def start(self, container: str, init: int) -> None:
+        """Let a created container's process `init` go on. Raises CommandFailed; once that is dead crun would wait without end."""
+        argv = self.argv("start", container)
+        with self.program() as program, spawn(argv, stderr=PIPE, program=program) as process:
+            _wait_for_one(process.pid, init)
+            try:
+                _, said = process.communicate(timeout=_LAST_WORDS_S)
+            except TimeoutExpired:
+                process.kill()
+                _, said = process.communicate()
+        if process.returncode != 0:
+            raise CommandFailed(argv, process.returncode, said.decode(errors="replace").splitlines())
 
     def delete(self, container: str) -> None:
         """Kill it if it runs and forget it; fine if it is unknown."""
@@ -143,3 +157,16 @@ class Crun:
     def _run(self, *arguments: str) -> None:
         with self.program() as program:
             run(self.argv(*arguments), program=program)
+
+
+def _wait_for_one(*pids: int) -> None:
+    """Wait until one of these processes has ended."""
+    with contextlib.ExitStack() as stack:
+        descriptors = []
+        for pid in pids:
+            try:
+                descriptors.append(os.pidfd_open(pid))
+            except ProcessLookupError:
+                return
+            stack.callback(os.close, descriptors[-1])
+        select.select(descriptors, [], [])

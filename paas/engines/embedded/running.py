@@ -71,7 +71,7 @@ def launch(
                 close_stdin(ground.sockets, record.id)
             ground.keep_seccomp_program(record.id)
             processes = _processes(home, made.pid)
-            ground.crun.start(record.id)
+            ground.crun.start(record.id, made.pid)
             write_processes(home, processes)
         except BaseException as exc:
             with contextlib.suppress(CommandFailed, OSError):  # a clean-up failure never hides the first failure

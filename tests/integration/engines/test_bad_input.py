@@ -16,6 +16,7 @@ from engine_ground import EngineGround, engine_ground
 from harness import loop_disk, wait_until
 from integration.engines.traces import at_rest, cycle, settled
 from paas.engines.embedded.attendants import program_in
+from paas.engines.embedded.crun import Crun
 from paas.errors import HostProblem, PaasError
 from paas.model.container import Container, ContainerSpec, Limits
 
@@ -108,6 +109,23 @@ def test_conmon_or_crun_may_be_killed_at_any_moment(ground: EngineGround, name: 
     for container in ground.engine.list():
         ground.engine.remove(container.id, is_forced=True)
     ground.engine.repair()
+
+
+@pytest.mark.usefixtures("nothing_leaks")
+def test_a_start_does_not_wait_for_a_process_that_was_killed(ground: EngineGround, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Crun.start
+
+    def kill_and_start(crun: Crun, container: str, init: int) -> None:
+        os.kill(init, signal.SIGKILL)
+        start(crun, container, init)
+
+    spec = ContainerSpec(image="busybox", argv=("sleep", "600"), tenant=ground.tenant(1))
+    container = ground.engine.create(spec)
+    with monkeypatch.context() as patch, pytest.raises(HostProblem, match="could not be started"):
+        patch.setattr(Crun, "start", kill_and_start)
+        ground.engine.start(container.id)
+    assert ground.engine.start(container.id).is_running
+    ground.engine.remove(container.id, is_forced=True)
 
 
 def _kill_one(ground: EngineGround, name: str, delay_s: float, stop: threading.Event) -> None:
