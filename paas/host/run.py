@@ -17,6 +17,7 @@ from paas.errors import CommandFailed, HostProblem
 from paas.output import trace
 
 PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
+TimeoutExpired = subprocess.TimeoutExpired
 #: Kept of a tool's output for the error message.
 TAIL_LINES = 20
 

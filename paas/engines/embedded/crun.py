@@ -14,11 +14,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import TimeoutExpired
 
 from paas.errors import CommandFailed, HostProblem, NotInvoked
 from paas.host.files import remove_tree
-from paas.host.run import PIPE, run, spawn
+from paas.host.run import PIPE, TimeoutExpired, run, spawn
 from paas.host.sealed import sealed_copy
 
 CANDIDATES = ("crun", "runc")
