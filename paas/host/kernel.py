@@ -1,4 +1,4 @@
-"""System calls on mounts and processes that Python 3.11 has no function for. Not policy: callers decide what to mount where.
+"""System calls on mounts, processes and directories that Python 3.11 has no function for. No policy: callers decide.
 
 The numbers of the new calls are the same on every architecture (include/uapi/asm-generic/unistd.h); glibc has wrappers only
 since 2.36. Source: mount_setattr(2), open_tree(2), move_mount(2), openat2(2), fspick(2), fsconfig(2).
@@ -54,6 +54,16 @@ def reconfigure(mounted: Path, options: Sequence[str]) -> None:
 def is_outermost() -> bool:
     """Say whether we are in no container: the kernel's first namespaces of processes and control groups are ours."""
     return all(Path("/proc/self/ns", kind).stat().st_ino == inode for kind, inode in _FIRST_NAMESPACES.items())
+
+
+def open_inotify() -> int:
+    """Return a descriptor that tells of what happens in directories; reading it never blocks. Raises OSError."""
+    return _check(_LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "watch directories")
+
+
+def add_watch(inotify: int, directory: Path, events: int) -> int:
+    """Watch a directory for these events, inotify(7); return the watch's number, one for each directory. Raises OSError."""
+    return _check(_LIBC.inotify_add_watch(inotify, os.fsencode(directory), events), f"watch {directory}")
 
 
 def bind(source: Path, target: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import struct
 from pathlib import Path
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from paas.host import kernel
+
 _IN_MOVED_TO, _IN_IGNORED = 0x80, 0x8000
 _EVENT = struct.Struct("iIII")  # watch, what happened, cookie, length of the name that follows
 _BUFFER_BYTES = 64 * 1024
@@ -18,7 +18,7 @@ class Renames:
     """Watches directories; its descriptor is readable when there is something to `take`. Raises OSError."""
 
     def __init__(self) -> None:
-        self._descriptor = _check(_LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "watch directories")
+        self._descriptor = kernel.open_inotify()
         self._directories: dict[int, Path] = {}
 
     def fileno(self) -> int:
@@ -27,8 +27,7 @@ class Renames:
 
     def watch(self, directory: Path) -> None:
         """Watch a directory from now on; one that is watched already, also under another name, is not watched twice."""
-        number = _check(_LIBC.inotify_add_watch(self._descriptor, os.fsencode(directory), _IN_MOVED_TO), f"watch {directory}")
-        self._directories[number] = directory
+        self._directories[kernel.add_watch(self._descriptor, directory, _IN_MOVED_TO)] = directory
 
     def take(self) -> list[Path]:
         """Return the files that were renamed into watched directories since the last call."""
@@ -51,10 +50,3 @@ class Renames:
                 name = events[at - length : at].rstrip(b"\0")
                 found.append(self._directories[number] / os.fsdecode(name))
         return found
-
-
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-    return result

@@ -74,15 +74,15 @@ def parse_container_options(text: str) -> ContainerOptions:
 
 
 def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    todo = iter(words)
-    for word in todo:
+    ahead = iter(words)
+    for word in ahead:
         name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
         name = _SHORT.get(name, name)
         if name in _PLAIN:
             if value.lower() not in ("false", "0"):
                 yield name, ""
         elif name in _VALUED:
-            taken = value if equals else next(todo, None)
+            taken = value if equals else next(ahead, None)
             if taken is None:
                 raise InvalidInput(f"The option {name} needs a value", remedy=f"e.g. {name} ...")
             yield name, taken

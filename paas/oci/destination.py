@@ -61,9 +61,9 @@ class Destination:
 
     def _resolve(self, path: str) -> str:
         """Follow symbolic links at the end of a path whose parent is real, never out of the root."""
-        base, todo, links = os.path.dirname(path), [os.path.basename(path)], 0
-        while todo:
-            part = todo.pop(0)
+        base, ahead, links = os.path.dirname(path), [os.path.basename(path)], 0
+        while ahead:
+            part = ahead.pop(0)
             if part == "..":
                 base = self._parent(base)
             elif not os.path.islink(f"{base}/{part}"):
@@ -73,7 +73,7 @@ class Destination:
             else:
                 target = os.readlink(f"{base}/{part}")
                 base = self._root if target.startswith("/") else base
-                todo = [p for p in target.split("/") if p not in ("", ".")] + todo
+                ahead = [p for p in target.split("/") if p not in ("", ".")] + ahead
         return base
 
     def _parent(self, path: str) -> str:

@@ -190,23 +190,26 @@ class Supervisor:
     def _glance(self) -> None:
         """Look at the apps whose containers were held by somebody else since we looked: the traces of commands."""
         self._take_names()
+        has_others = modified_at(self._ctx.paths.containers) != self._containers_changed_at
         for app in self._apps.values():
             turn = lock_holder(self._ctx.paths.container_lock(app.name))
             if turn is None or turn.pid != os.getpid():
                 app.look_at = 0.0
-                self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
-        if modified_at(self._ctx.paths.containers) != self._containers_changed_at:
+                if not has_others:
+                    self._watch.update(self._ctx.engine.list({LABEL_APP: app.name, LABEL_KIND: KIND_PROCESS}))
+        if has_others:
             self._guard("containers", self._take_containers)
         self._retire_at = 0.0
         self._timetable.glance()
 
     def _take_containers(self) -> tuple[Container, ...]:
         """Watch all containers there are."""
-        self._containers_changed_at = modified_at(self._ctx.paths.containers)
+        changed_at = modified_at(self._ctx.paths.containers)
         found = self._ctx.engine.list()
         self._watch.update([c for c in found if c.labels.get(LABEL_KIND) == KIND_PROCESS])
         self._tending.update(found)
-        self._logs.update(found)
+        self._containers_changed_at = changed_at
+        self._guard("logs", lambda: self._logs.update(found))
         return found
 
     def _take_names(self) -> None:

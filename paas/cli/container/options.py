@@ -128,8 +128,8 @@ class DockerCommand(click.Command):
 
     def _plain(self, args: Sequence[str]) -> Iterator[str]:
         flags = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
-        todo = iter(args)
-        for word in todo:
+        words = iter(args)
+        for word in words:
             name, equals, value = word.partition("=")
             names = [name] if name.startswith("--") else [f"-{letter}" for letter in name[1:]]
             are_flags = all(name in flags and flags[name].is_flag for name in names)
@@ -138,9 +138,9 @@ class DockerCommand(click.Command):
                 continue
             yield word
             if not word.startswith("-") or word in ("-", "--"):
-                yield from todo
+                yield from words
             elif not equals and names[-1] in flags and not flags[names[-1]].is_flag:
-                yield from itertools.islice(todo, 1)
+                yield from itertools.islice(words, 1)
 
 
 def _switches(options: Sequence[click.Option], *, is_on: bool) -> Iterator[str]:

@@ -104,12 +104,15 @@ class Crun:
         """Let a created container's process `init` go on. Raises CommandFailed; once that is dead crun would wait without end."""
         argv = self.argv("start", container)
         with self.program() as program, spawn(argv, stderr=PIPE, program=program) as process:
-            _wait_for_one(process.pid, init)
             try:
+                _wait_for_one(process.pid, init)
                 _, said = process.communicate(timeout=_LAST_WORDS_S)
             except TimeoutExpired:
                 process.kill()
                 _, said = process.communicate()
+            except BaseException:
+                process.kill()  # else leaving would wait for it
+                raise
         if process.returncode != 0:
             raise CommandFailed(argv, process.returncode, said.decode(errors="replace").splitlines())
 
